@@ -66,7 +66,7 @@ class Index:
     content: bytes
     media_type: str
     digest: str
-    images: tuple[Image, ...]
+    images: "tuple[Image | Index, ...]"
 
     @property
     def size(self) -> int:
@@ -127,19 +127,13 @@ def make_artifact(
     return image_of(manifest, OCI.manifest, EMPTY_CONFIG, [content], Platform())
 
 
-def make_index(images: Sequence[Image], docker: bool = False) -> Index:  # noqa: FBT001, FBT002 - always called as docker=True
+def make_index(images: Sequence[Image | Index], docker: bool = False) -> Index:  # noqa: FBT001, FBT002 - always called as docker=True
     types = DOCKER if docker else OCI
     content = encoded(
         {
             "schemaVersion": 2,
             "mediaType": types.index,
-            "manifests": [
-                {
-                    **descriptor(image.content, image.media_type),
-                    "platform": platform_json(image.platform),
-                }
-                for image in images
-            ],
+            "manifests": [entry(image) for image in images],
         }
     )
     return Index(content, types.index, digest_of(content), tuple(images))
@@ -175,6 +169,13 @@ def image_of(
         blobs={digest_of(config): config, **dict(zip(names, layers, strict=True))},
         platform=platform,
     )
+
+
+def entry(child: Image | Index) -> dict[str, object]:
+    described = descriptor(child.content, child.media_type)
+    if isinstance(child, Index):
+        return described
+    return {**described, "platform": platform_json(child.platform)}
 
 
 def descriptor(content: bytes, media_type: str) -> dict[str, object]:

@@ -41,10 +41,16 @@ Kind = Literal[
     "reset",
     "close",
     "stall",
+    "delay",
     "drip",
     "slow_headers",
 ]
 NEEDS_RANGE: frozenset[Kind] = frozenset(("wrong_content_range", "shifted_range"))
+NEEDS_NO_RANGE: frozenset[Kind] = frozenset(("partial_uninvited",))
+NEEDS_BODY: frozenset[Kind] = frozenset(
+    ("flip", "endless", "chunked", "bad_chunk", "unterminated_chunks", "drip", "short_length")
+)
+BREAKS: frozenset[Kind] = frozenset(("reset", "close", "stall"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -52,8 +58,9 @@ class Fault:
     """One thing that goes wrong, for requests that match.
 
     A request without a valid token gets its challenge first and is not struck, except with
-    `before_auth` and on the routes that need no token. One fault strikes a request: the first
-    added that matches.
+    `before_auth` and on the routes that need no token. Faults of the body strike GET only. One
+    fault strikes a request: the first added that matches. A redirected blob is two requests, of
+    the routes "blob" and "cdn".
     """
 
     route: FaultRoute = "any"
@@ -67,7 +74,8 @@ class Fault:
     """How many matching requests go well first."""
     before_auth: bool = False
     at: int | None = None
-    """Body offset in bytes; None: before the first header, or the middle, as the kind has it."""
+    """Offset in the body of this answer. None: before the first header for `reset`, `close` and
+    `stall`; elsewhere the middle, or the end."""
     status: int | None = None
     headers: tuple[tuple[str, str], ...] = ()
     """Header lines added to whatever is answered, in place of those of the same name."""
@@ -78,15 +86,24 @@ class Fault:
     size: int | None = None
     """Bytes: how much `pad`, `huge_header` and `long_length` add."""
     seconds: float = 0.05
-    """Between the bytes of `drip` and `slow_headers`."""
+    """Between the bytes of `drip` and `slow_headers`; before the answer for `delay`."""
 
     def concerns(self, request: Request) -> bool:
         return (
             self.route in ("any", request.route)
             and self.method in (None, request.method)
             and self.reference in (None, request.reference)
-            and (self.kind not in NEEDS_RANGE or "Range" in request.headers)
+            and self._fits(request)
         )
+
+    def _fits(self, request: Request) -> bool:
+        """Whether its effect could be seen, so that no hit is spent where it cannot."""
+        in_body = self.kind in NEEDS_BODY or (self.kind in BREAKS and self.at is not None)
+        if in_body and request.method == "HEAD":
+            return self.method == "HEAD"
+        if self.kind in NEEDS_RANGE:
+            return "Range" in request.headers
+        return self.kind not in NEEDS_NO_RANGE or "Range" not in request.headers
 
 
 @dataclass(slots=True)

@@ -133,6 +133,7 @@ class SimulatedHub:
         return self.repositories.push_blob(name, content)
 
     def move_tag(self, name: str, tag: str, content: Image | Index) -> None:
+        """Let the tag name other content; what it named stays there by digest."""
         self.repositories.push(name, tag, content)
 
     def delete_tag(self, name: str, tag: str) -> None:
@@ -218,19 +219,23 @@ class SimulatedHub:
                 goes_on = await self._respond(request, connection)
             finally:
                 self.log.finished(request)
-            if not goes_on or not keeps_alive(request):
+            if not goes_on:
                 return
 
     async def _respond(self, request: Request, connection: Connection) -> bool:
+        """Whether the connection is still good for another request."""
         if self.latency:
             await asyncio.sleep(self.latency)
         reply, fault = self._decide(request)
         self.log.answered(request, reply.status)
         rate = self.bandwidth if request.route in PACED_ROUTES else None
         sender = Sender(connection, request, manner_of(fault), self._gate, rate)
-        return await sender.send(reply)
+        request.completed = await sender.send(reply)
+        return request.completed and not reply.close and keeps_alive(request)
 
     def _decide(self, request: Request) -> tuple[Reply, Fault | None]:
+        if self.abuse and request.port_kind != "cdn":
+            return abuse_refusal(), None
         refusal = self.tokens.refusal(request)
         fault = self.faults.strike(request, let_in=refusal is None)
         if fault is not None and (reply := replacement(fault, request)) is not None:
@@ -241,8 +246,6 @@ class SimulatedHub:
         return spoiled(reply, self._completed(fault, request), request), fault
 
     def _right_answer(self, request: Request) -> Reply:
-        if self.abuse and request.port_kind != "cdn":
-            return abuse_refusal()
         if request.route == "token":
             return self.tokens.issue(request)
         return answer(request, self)

@@ -46,15 +46,19 @@ class Listener:
     async def stop(self) -> None:
         if self._server is None:
             return
-        self._server.close()
-        self._server = None
+        server, self._server = self._server, None
+        server.close()
         conversations = dict(self._conversations)
         for task, connection in conversations.items():
             connection.abort()
             task.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
+        await server.wait_closed()
 
     def _started(self, connection: Connection) -> None:
+        if self._server is None:  # accepted in the turn of the loop in which stop() came
+            connection.abort()
+            return
         self.accepted += 1
         task = asyncio.get_running_loop().create_task(self._converse(connection))
         self._conversations[task] = connection

@@ -16,7 +16,7 @@ Route = Literal["ping", "manifest", "blob", "tags", "referrers", "catalog", "tok
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One request; `status`, `sent` and `finished` change while it is being answered."""
+    """One request; what is said of the answer changes while it is given."""
 
     port_kind: PortKind
     method: str
@@ -27,10 +27,15 @@ class Request:
     route: Route = "other"
     name: str = ""
     reference: str = ""
+    version: str = "HTTP/1.1"
+    arrived: float = 0.0
+    """By the clock of the event loop."""
     status: int | None = None
     sent: int = 0
     """Body bytes handed to the connection."""
     finished: bool = False
+    completed: bool = False
+    """The whole answer was handed over; False when the client left or a fault cut it."""
 
     @property
     def path(self) -> str:
@@ -58,10 +63,15 @@ class RequestLog:
     requests: list[Request] = field(default_factory=list)
     open: int = 0
     most_open: int = 0
+    keep: int | None = None
+    """How many requests to remember at least; None: all of them."""
     bell: Bell = field(default_factory=Bell)
 
     def arrived(self, request: Request) -> None:
+        request.arrived = asyncio.get_running_loop().time()
         self.requests.append(request)
+        if self.keep is not None and len(self.requests) > 2 * self.keep:
+            del self.requests[: -self.keep]
         self.open += 1
         self.most_open = max(self.most_open, self.open)
         self.bell.ring()

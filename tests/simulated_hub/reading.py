@@ -34,13 +34,13 @@ async def read_request(connection: Connection, port_kind: PortKind) -> Request |
         return None
     first, *lines = block.decode("latin-1").split("\r\n")
     method, _, rest = first.partition(" ")
-    target = origin_form(rest.rpartition(" ")[0])
+    target, _, version = rest.rpartition(" ")
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines:
         name, _, value = line.partition(":")
         headers.add(name, value.strip())
     body = await connection.read(int(headers.get("Content-Length", "0")))
-    request = Request(port_kind, method, target, headers, body)
+    request = Request(port_kind, method, origin_form(target), headers, body, version=version)
     destination = destination_of(request.path, port_kind)
     request.route = destination.route
     request.name, request.reference = destination.name, destination.reference
@@ -72,4 +72,7 @@ def cdn_destination(path: str) -> Destination:
 
 
 def keeps_alive(request: Request) -> bool:
+    """Not after a body in chunks either: it was not read."""
+    if request.version != "HTTP/1.1" or "Transfer-Encoding" in request.headers:
+        return False
     return request.headers.get("Connection", "").lower() != "close"

@@ -7,6 +7,7 @@ from tests.simulated_hub.cdn import Cdn
 from tests.simulated_hub.log import Request
 from tests.simulated_hub.ranges import serve_bytes
 from tests.simulated_hub.reply import (
+    API_VERSION,
     Headers,
     Reply,
     content,
@@ -17,7 +18,6 @@ from tests.simulated_hub.reply import (
 )
 from tests.simulated_hub.repositories import Manifest, Repositories, Repository
 
-VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 PULL_LIMIT = (
     "You have reached your unauthenticated pull rate limit. You may increase the limit by "
@@ -73,8 +73,8 @@ def answer(request: Request, hub: Settings) -> Reply:
         return cdn_answer(request, hub)
     if request.method not in ("GET", "HEAD"):
         refused = failure(405, "UNSUPPORTED", "The operation is unsupported.")
-        return refused.having(VERSION, ("Allow", "GET, HEAD"))
-    return get_answer(request, hub).having(VERSION)
+        return refused.having(API_VERSION, ("Allow", "GET, HEAD"))
+    return get_answer(request, hub).having(API_VERSION)
 
 
 def get_answer(request: Request, hub: Settings) -> Reply:
@@ -141,7 +141,9 @@ def conditional(request: Request, manifest: Manifest) -> Reply:
 
 
 def manifest_content(manifest: Manifest) -> Reply:
-    return content(200, manifest.content, manifest.media_type, *identity(manifest.digest), VERSION)
+    return content(
+        200, manifest.content, manifest.media_type, *identity(manifest.digest), API_VERSION
+    )
 
 
 def manifest_unknown(request: Request) -> Reply:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 Headers = tuple[tuple[str, str], ...]
+API_VERSION = ("Docker-Distribution-Api-Version", "registry/2.0")
 Octets = bytes | memoryview
 
 

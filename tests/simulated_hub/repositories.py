@@ -31,13 +31,14 @@ class Repository:
             if digest.encode() not in manifest.content:
                 continue
             value = json.loads(manifest.content)
+            config = value.get("config", {})
             if value.get("subject", {}).get("digest") == digest:
                 found.append(
                     {
                         "mediaType": manifest.media_type,
                         "digest": manifest.digest,
                         "size": len(manifest.content),
-                        "artifactType": value.get("artifactType", value["config"]["mediaType"]),
+                        "artifactType": value.get("artifactType") or config.get("mediaType"),
                     }
                 )
         return found
@@ -77,12 +78,6 @@ class Repositories:
         digest = digest_of(content)
         self._made(name).blobs[digest] = content
         return digest
-
-    def move_tag(self, name: str, tag: str, digest: str) -> None:
-        repository = self.by_name[name]
-        if digest not in repository.manifests:
-            raise KeyError(f"{name} has no manifest {digest}: push it first")
-        repository.tags[tag] = digest
 
     def delete_tag(self, name: str, tag: str) -> None:
         del self.by_name[name].tags[tag]

@@ -19,7 +19,7 @@ class Gate:
 
     waiting: int = 0
     bell: Bell = field(default_factory=Bell)
-    """Rung when somebody arrives here."""
+    """Rung when somebody arrives here, and with every piece sent."""
     _opened: Bell = field(default_factory=Bell)
 
     def release(self) -> None:
@@ -53,12 +53,14 @@ class Sender:
     rate: int | None = None
 
     async def send(self, reply: Reply) -> bool:
-        """Whether the connection is still good for another request."""
+        """Whether the whole answer went out; False when a fault cut it."""
+        if self.manner.delay_seconds:
+            await asyncio.sleep(self.manner.delay_seconds)
         if self.manner.breaks and self.manner.at is None and not await self._survives():
             return False
         if self.manner.headless:
-            await self.connection.write(reply.body)
-            return False
+            await self._write(memoryview(reply.body))
+            return True
         if self.request.method == "HEAD":
             await self._send_head(reply)
             return await self._survives_body_break()
@@ -66,9 +68,9 @@ class Sender:
         if small:
             await self.connection.write(b"".join((reply.head, reply.body)))
             self.request.sent = len(reply.body)
-            return not reply.close
+            return True
         await self._send_head(reply)
-        return await self._send_body(memoryview(reply.body)) and not reply.close
+        return await self._send_body(memoryview(reply.body))
 
     async def _survives_body_break(self) -> bool:
         return self.manner.at is None or self.manner.breaks is None or await self._survives()
@@ -126,3 +128,4 @@ class Sender:
     async def _write(self, piece: memoryview) -> None:
         await self.connection.write(piece)
         self.request.sent += len(piece)
+        self.gate.bell.ring()

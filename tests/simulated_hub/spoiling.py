@@ -28,6 +28,7 @@ class Manner:
     at: int | None = None
     drip_seconds: float | None = None
     head_seconds: float | None = None
+    delay_seconds: float = 0.0
     endless: bool = False
     headless: bool = False
     """The body only, which need not be HTTP."""
@@ -43,6 +44,8 @@ def manner_of(fault: Fault | None) -> Manner:
             return Manner(at=fault.at or 0, drip_seconds=fault.seconds)
         case "slow_headers":
             return Manner(head_seconds=fault.seconds)
+        case "delay":
+            return Manner(delay_seconds=fault.seconds)
         case "endless":
             return Manner(endless=True)
         case "garbage":

@@ -9,7 +9,7 @@ from typing import Literal
 from urllib.parse import parse_qs
 
 from tests.simulated_hub.log import Request
-from tests.simulated_hub.reply import Reply, document, failure
+from tests.simulated_hub.reply import API_VERSION, Reply, document, failure
 from tests.simulated_hub.repositories import Repositories
 
 AuthMode = Literal["bearer", "basic", "none"]
@@ -103,7 +103,7 @@ class Tokens:
 
     def _basic_refusal(self, request: Request) -> Reply | None:
         refused = failure(401, "UNAUTHORIZED", "authentication required")
-        challenged = refused.having(*self._challenge_lines('Basic realm="Registry"'))
+        challenged = refused.having(API_VERSION, *self._challenge_lines('Basic realm="Registry"'))
         if request.authorization is None:
             return challenged
         try:
@@ -140,7 +140,7 @@ class Tokens:
         asked = {"Type": "repository", "Class": "", "Name": request.name, "Action": "pull"}
         detail = [asked] if request.name else None
         reply = failure(401, "UNAUTHORIZED", "authentication required", detail)
-        return reply.having(*self._challenge_lines("Bearer " + ",".join(parts)))
+        return reply.having(API_VERSION, *self._challenge_lines("Bearer " + ",".join(parts)))
 
     def _challenge_lines(self, right: str) -> list[tuple[str, str]]:
         values = (right,) if self.challenges is None else self.challenges

@@ -96,14 +96,15 @@ class Connection(asyncio.Protocol):
     async def reset(self) -> None:
         """End with RST, after everything written so far has left this side."""
         await self._flushed()
-        with contextlib.suppress(OSError):
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+        self.abort()
 
     def close(self) -> None:
         self._transport.close()
 
     def abort(self) -> None:
+        """End with RST now; what was not sent yet is lost."""
+        with contextlib.suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     @property
