@@ -114,6 +114,8 @@ def check_references(manifest: Manifest) -> References:
     if types.is_schema1(manifest.media_type):
         raise ManifestInvalid("schema 1 manifests are retired, push an OCI or schema 2 manifest")
     document = require_document(manifest.content)
+    if manifest.media_type in types.IMAGE_MANIFESTS and not is_present(document.config):
+        raise ManifestInvalid("an image manifest needs a config")
     return _read_references(manifest.media_type, document, strict=True)
 
 

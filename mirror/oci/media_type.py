@@ -30,9 +30,11 @@ SCHEMA1_SIGNED = "application/vnd.docker.distribution.manifest.v1+prettyjws"
 # Without all four, or with */*, old registries hand out schema 1 or one platform of their choice.
 ACCEPTED = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_LIST}, {DOCKER_MANIFEST}"
 
+IMAGE_MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+
 _INDEXES = frozenset({OCI_INDEX, DOCKER_LIST})
 _SCHEMA1 = frozenset({SCHEMA1, SCHEMA1_SIGNED})
-_MANIFESTS = _INDEXES | _SCHEMA1 | {OCI_MANIFEST, DOCKER_MANIFEST, OCI_ARTIFACT_MANIFEST}
+_MANIFESTS = IMAGE_MANIFESTS | _INDEXES | _SCHEMA1 | {OCI_ARTIFACT_MANIFEST}
 _FOREIGN_LAYERS = frozenset(
     {
         OCI_FOREIGN_LAYER,
