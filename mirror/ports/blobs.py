@@ -4,12 +4,16 @@ A blob is visible only after its digest was verified and its bytes are durable; 
 afterwards. An ingest is a blob that is still being written.
 """
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import BinaryIO, Protocol
 
-from mirror.oci.digest import Digest
+from mirror.oci.digest import Digest, Hasher
+
+INGEST_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+"""To be matched in full."""
 
 
 class StorageError(Exception):
@@ -17,7 +21,7 @@ class StorageError(Exception):
 
 
 class StorageFull(StorageError):
-    """No room for more bytes (ENOSPC, EDQUOT, EFBIG), or the store is read-only."""
+    """No room for more bytes (ENOSPC, EDQUOT, EFBIG), or the store is read-only (EROFS)."""
 
 
 class DigestMismatch(Exception):
@@ -33,7 +37,9 @@ class DigestMismatch(Exception):
 class FileSlice:
     """The bytes ``start`` to ``stop`` (half open) of an open file, for ``sendfile``.
 
-    Whoever opened the file closes it; positions are absolute, the file's own offset is not used.
+    Whoever opened the file closes it. Positions are absolute and the file's own offset belongs to
+    nobody: readers share the file, so ``seek`` and ``read`` would mix up their bytes; use
+    ``sendfile`` or ``pread``.
     """
 
     file: BinaryIO
@@ -57,9 +63,9 @@ class OpenBlob(Protocol):
         """Bytes in the whole blob."""
 
     def pieces(self, start: int, stop: int) -> AsyncIterator[Piece]:
-        """The bytes ``start`` to ``stop`` (half open) in order.
+        """The bytes ``start`` to ``stop`` (half open) in order; nothing when that is no bytes.
 
-        Raises StorageError when they cannot be read; what was yielded before is right.
+        Raises StorageError when they cannot be read or are more than the blob has.
         """
 
     def close(self) -> None:
@@ -69,7 +75,9 @@ class OpenBlob(Protocol):
 class Ingest(Protocol):
     """One blob being written: invisible until published, resumable until aborted.
 
-    Used by one writer at a time; any number of readers follow what is written.
+    Used by one writer at a time; any number of readers follow what is written. ``publish``,
+    ``abort`` and ``quarantine`` end the ingest: writing to it afterwards raises StorageError.
+    However it ended, whoever began it calls ``close``.
     """
 
     @property
@@ -77,32 +85,48 @@ class Ingest(Protocol):
         """Bytes written so far; the position of the next one."""
 
     async def write(self, chunk: bytes) -> None:
-        """Append. Raises StorageFull or StorageError; the bytes before the chunk stay readable."""
+        """Append the whole chunk or nothing of it.
+
+        Raises StorageFull or StorageError; the bytes before the chunk stay readable, and writing
+        may be tried again. Cancelled, it ends only after the disk is done with the chunk.
+        """
 
     def written(self, start: int, stop: int) -> AsyncIterator[Piece]:
-        """Bytes already written, ``stop <= offset``. Remains valid until ``close``."""
+        """Bytes already written, ``stop <= offset``, also after ``publish``, until ``close``.
 
-    def digest(self, algorithm: str) -> Digest:
-        """The digest of the bytes written so far."""
+        Raises StorageError when they cannot be read or were not written yet.
+        """
+
+    def digest(self) -> Digest:
+        """The sha256 digest of the bytes written so far, without reading them again."""
+
+    def hasher(self) -> Hasher:
+        """A copy of the running sha256, to go on hashing where writing stopped at ``offset``."""
 
     async def verify(self, digest: Digest) -> None:
-        """Raises DigestMismatch when the bytes written are not those of ``digest``."""
+        """Raises DigestMismatch when the bytes written are not those of ``digest``.
+
+        Costs nothing for sha256; for another algorithm the bytes are read again.
+        """
+
+    async def hash_range(self, start: int, stop: int) -> str:
+        """The sha256, in lower-case hex, of the written bytes ``start`` to ``stop`` (half open)."""
 
     async def publish(self, digest: Digest) -> None:
         """Make the bytes the blob ``digest``, durably. Verifies first; publishing what is there
-        already is success. Raises DigestMismatch, StorageFull or StorageError.
+        already is success. Raises DigestMismatch, StorageFull or StorageError; the ingest then
+        goes on, unless what it wrote was lost: every later use of it raises StorageError.
         """
 
     async def abort(self) -> None:
-        """Forget the bytes. Idempotent, harmless after ``publish``."""
+        """Forget the bytes. Idempotent, harmless after ``publish``. Raises StorageError."""
 
     async def quarantine(self, reason: str) -> None:
-        """Set the bytes aside for the operator: they failed verification. Ends the ingest."""
+        """Set the bytes aside for the operator: they failed verification. Raises StorageError."""
 
     def close(self) -> None:
-        """Let go of the file and keep the bytes, so that a later ingest of this id resumes.
-
-        Readers that are still following must be done. Idempotent.
+        """Let go of the file. Unless the ingest has ended, keep the bytes, so that a later ingest
+        of this id resumes. Readers that are still following must be done. Idempotent.
         """
 
 
@@ -130,26 +154,39 @@ class BlobStore(Protocol):
         """
 
     async def ingest(self, ingest_id: str) -> Ingest:
-        """Begin, or resume after a restart, the ingest of this id (letters, digits, ``-``, ``_``).
+        """Begin, or resume after a restart, the ingest of this id (an ``INGEST_ID``).
 
-        What was written before is re-hashed; ``offset`` says how much. At most one open ingest
-        per id, the caller sees to that. Raises StorageFull or StorageError.
+        What was written before is re-hashed; ``offset`` says how much. Raises StorageFull or
+        StorageError, also when the ingest of this id is open already; ValueError for what is no
+        id.
         """
 
     async def put(self, digest: Digest, content: bytes) -> None:
         """Store a small blob whole and durably. Idempotent. Raises as ``Ingest.publish`` does."""
 
     async def delete(self, digest: Digest) -> bool:
-        """Remove the bytes; whether they were there. Open readers go on reading."""
+        """Remove the bytes; whether they were there. Open readers go on. Raises StorageError."""
 
     async def quarantine(self, digest: Digest, reason: str) -> bool:
-        """Take a blob that is not what its digest says out of service, kept for the operator."""
+        """Take a blob that is not what its digest says out of service, kept for the operator.
+
+        Whether it was there. Raises StorageError.
+        """
 
     async def list_blobs(self, shard: int) -> Sequence[tuple[Digest, int, datetime]]:
-        """Digest, size and time of arrival of every blob in one of the 256 shards (0 to 255)."""
+        """Digest, size and time of arrival of every blob in one of the 256 shards (0 to 255).
+
+        A blob arrives again whenever it is published again. Raises StorageError.
+        """
 
     async def sweep_ingests(self, older_than: datetime) -> int:
-        """Remove ingests nobody has written to since; the bytes freed."""
+        """Remove ingests that are not open and were last written to before; the bytes freed.
+
+        Raises StorageError.
+        """
 
     def space(self) -> Space:
-        """Room left. Quick enough for an event loop."""
+        """Room left, as of about a second ago. Quick enough for an event loop.
+
+        Raises StorageError.
+        """

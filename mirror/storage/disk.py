@@ -1,0 +1,111 @@
+"""Disk work away from the event loop, and what the system's errors mean. Knows no blob."""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+from mirror.ports.blobs import FileSlice, StorageError, StorageFull
+
+T = TypeVar("T")
+
+Checkpoint = Callable[[str], None]
+"""Told the name of every step that a crash could separate from the next one."""
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+
+
+def pass_checkpoint(_name: str) -> None:
+    """The checkpoint of every store that is not being tested."""
+
+
+@contextmanager
+def storage_errors(action: str) -> Iterator[None]:
+    """Turn OSError into StorageError, which names no path: it may reach a client."""
+    try:
+        yield
+    except OSError as error:
+        kind = StorageFull if error.errno in _FULL else StorageError
+        raise kind(f"cannot {action}: {reason_of(error)}") from error
+
+
+def reason_of(error: OSError) -> str:
+    """Without the path that ``str`` would show."""
+    return os.strerror(error.errno) if error.errno else "the operating system refused"
+
+
+async def in_thread(executor: Executor | None, action: str, work: Callable[[], T]) -> T:
+    """Run ``work`` in a thread; OSError becomes StorageError.
+
+    A thread cannot be stopped. So cancellation waits for its end, for nobody may close or reuse a
+    file that is still being written.
+    """
+    future = asyncio.get_running_loop().run_in_executor(executor, work)
+    cancelled: asyncio.CancelledError | None = None
+    while not future.done():
+        try:
+            await asyncio.wait({future})
+        except asyncio.CancelledError as stop:
+            cancelled = stop
+    if cancelled is not None:
+        future.exception()  # the loop would report it as never retrieved
+        raise cancelled
+    with storage_errors(action):
+        return future.result()
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> FileIO:
+    """Open without following a link and without waiting for the writer of a pipe."""
+    extra = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags | extra, _FILE_MODE)
+    try:
+        _require_regular(descriptor)
+        return FileIO(descriptor, "wb" if flags & os.O_WRONLY else "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _require_regular(descriptor: int) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise StorageError("there is something else in the place of a file")
+
+
+def slice_of(file: FileIO, start: int, stop: int) -> FileSlice:
+    """Raises StorageError when the file does not have these bytes now."""
+    with storage_errors("read a file"):
+        size = os.fstat(file.fileno()).st_size
+    if not 0 <= start <= stop <= size:
+        raise StorageError(f"bytes {start} to {stop} were asked of a file of {size} bytes")
+    return FileSlice(file, start, stop)
+
+
+def write_at(descriptor: int, content: bytes, position: int) -> None:
+    """Write all of it: the system may take less than it is given, as it does before it is full."""
+    written = os.pwrite(descriptor, content, position)
+    rest = memoryview(content)
+    while written < len(rest):
+        written += os.pwrite(descriptor, rest[written:], position + written)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Make it be there, durably and for the owner only."""
+    path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+    sync_folder(path.parent)

@@ -1,0 +1,261 @@
+"""One blob on its way in: a file that grows and at last becomes the blob. Knows no other ingest."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from typing import TypeVar
+
+from mirror.oci.digest import Digest, Hasher
+from mirror.ports.blobs import DigestMismatch, FileSlice, StorageError
+from mirror.ports.clock import Clock
+from mirror.storage.blob_folder import BlobFolder
+from mirror.storage.disk import (
+    Checkpoint,
+    in_thread,
+    open_regular,
+    slice_of,
+    storage_errors,
+    write_at,
+)
+from mirror.storage.quarantine import QuarantineFolder
+
+T = TypeVar("T")
+
+_GROWING_MODE = 0o600
+_BLOB_MODE = 0o440
+_STEP = 1 << 20
+_STEPS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class IngestSurroundings:
+    """What every ingest of a store works with."""
+
+    blobs: BlobFolder
+    quarantine: QuarantineFolder
+    clock: Clock
+    checkpoint: Checkpoint
+    executor: Executor | None
+
+
+class FileIngest:
+    """An ``Ingest`` in a file that becomes the blob's own.
+
+    The sha256 runs along with the writing, so publishing reads nothing again. Bytes are written at
+    explicit positions: what a failed write left behind is overwritten or cut off.
+    """
+
+    def __init__(
+        self, path: Path, surroundings: IngestSurroundings, release: Callable[[], None]
+    ) -> None:
+        self._path = path
+        self._surroundings = surroundings
+        self._release = release
+        self._hasher: Hasher = hashlib.sha256()
+        self._offset = 0
+        self._verified: Digest | None = None
+        self._writing: FileIO | None = None
+        self._reading: FileIO | None = None
+        self._ended = False
+        self._busy = False
+        self._closing = False
+
+    @property
+    def offset(self) -> int:
+        return self._offset
+
+    async def resume(self) -> None:
+        """Open the file and hash what it holds, a few steps at a time so that it can be stopped."""
+        await self._in_thread("begin an ingest", self._open)
+        while await self._in_thread("resume an ingest", self._hash_more):
+            pass
+
+    async def start_over(self) -> None:
+        """Begin with an empty file, whatever a crash has left."""
+        await self._in_thread("begin an ingest", self._create_anew)
+
+    async def write(self, chunk: bytes) -> None:
+        await self._in_thread("write a blob", lambda: self._append(chunk))
+
+    async def written(self, start: int, stop: int) -> AsyncIterator[FileSlice]:
+        if not 0 <= start <= stop <= self._offset:
+            raise StorageError(f"bytes {start} to {stop} were asked, {self._offset} are written")
+        if start < stop:
+            with storage_errors("read an ingest"):
+                yield slice_of(self._reader(), start, stop)
+
+    def digest(self) -> Digest:
+        return Digest("sha256", self._hasher.hexdigest())
+
+    def hasher(self) -> Hasher:
+        return self._hasher.copy()
+
+    async def verify(self, digest: Digest) -> None:
+        if digest in (self._verified, self.digest()):
+            return
+        actual = self.digest() if digest.algorithm == "sha256" else await self._read_digest(digest)
+        if actual != digest:
+            raise DigestMismatch(digest, actual)
+        self._verified = digest
+
+    async def publish(self, digest: Digest) -> None:
+        await self.verify(digest)
+        await self._in_thread("publish a blob", lambda: self._publish(digest))
+
+    async def abort(self) -> None:
+        if not self._ended:
+            await self._in_thread("abort an ingest", self._remove)
+
+    async def quarantine(self, reason: str) -> None:
+        await self._in_thread("quarantine an ingest", lambda: self._set_aside(reason))
+
+    def close(self) -> None:
+        if self._busy:
+            self._closing = True
+            return
+        self._end()
+        if self._reading is not None:
+            self._reading.close()
+
+    async def _in_thread(self, action: str, work: Callable[[], T]) -> T:
+        if self._ended:
+            raise StorageError(f"cannot {action}: it has ended")
+        if self._busy:
+            raise StorageError(f"cannot {action}: it is busy")
+        self._busy = True
+        try:
+            return await in_thread(self._surroundings.executor, action, work)
+        finally:
+            self._busy = False
+            if self._closing:
+                self.close()
+
+    def _open(self) -> None:
+        try:
+            self._reading = open_regular(self._path)
+        except FileNotFoundError:
+            self._create()
+        else:
+            # A crash in the middle of publishing may have left it read-only.
+            os.fchmod(self._reading.fileno(), _GROWING_MODE)
+            self._writing = open_regular(self._path, os.O_WRONLY)
+
+    def _create(self) -> None:
+        self._writing = open_regular(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        self._surroundings.checkpoint("ingest.created")
+
+    def _create_anew(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._create()
+
+    def _hash_more(self) -> bool:
+        """Whether there may be more to hash."""
+        if self._reading is None:
+            return False
+        for _ in range(_STEPS_AT_ONCE):
+            step = os.pread(self._reading.fileno(), _STEP, self._offset)
+            if not step:
+                return False
+            self._hasher.update(step)
+            self._offset += len(step)
+        return True
+
+    async def _read_digest(self, digest: Digest) -> Digest:
+        hasher = digest.hasher()
+        position = 0
+        while position < self._offset:
+            start = position
+            position = min(start + _STEP * _STEPS_AT_ONCE, self._offset)
+            await self._in_thread("verify a blob", partial(self._feed, hasher, start, position))
+        return Digest(digest.algorithm, hasher.hexdigest())
+
+    def _feed(self, hasher: Hasher, start: int, stop: int) -> None:
+        descriptor = self._reader().fileno()
+        while start < stop:
+            step = os.pread(descriptor, min(_STEP, stop - start), start)
+            if not step:
+                raise StorageError("the file of an ingest became shorter")
+            hasher.update(step)
+            start += len(step)
+
+    def _append(self, chunk: bytes) -> None:
+        descriptor = self._writer().fileno()
+        try:
+            write_at(descriptor, chunk, self._offset)
+            self._touch(descriptor)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(descriptor, self._offset)
+            raise
+        self._hasher.update(chunk)
+        self._offset += len(chunk)
+        self._verified = None
+        self._surroundings.checkpoint("ingest.written")
+
+    def _publish(self, digest: Digest) -> None:
+        self._surroundings.checkpoint("publish.verified")
+        self._reader()  # those who follow go on reading when the name has changed
+        self._seal(self._writer().fileno())
+        self._surroundings.checkpoint("publish.synced")
+        self._surroundings.blobs.place(self._path, digest, self._offset)
+        self._end()
+
+    def _seal(self, descriptor: int) -> None:
+        """Make the file durable and final: exactly the bytes that were hashed."""
+        if os.fstat(descriptor).st_size < self._offset:
+            raise StorageError("the file of an ingest became shorter")
+        os.ftruncate(descriptor, self._offset)  # a failed write may have left a tail
+        os.fchmod(descriptor, _BLOB_MODE)
+        self._touch(descriptor)
+        try:
+            self._surroundings.checkpoint("publish.sealed")
+            os.fsync(descriptor)
+        except OSError:
+            self._lose()
+            raise
+
+    def _lose(self) -> None:
+        """After a failed fsync the file may hold anything, and a second one would not tell."""
+        if self._reading is not None:
+            self._reading.close()
+        with suppress(OSError):
+            self._path.unlink()
+        self._end()
+
+    def _remove(self) -> None:
+        self._path.unlink(missing_ok=True)
+        self._end()
+
+    def _set_aside(self, reason: str) -> None:
+        self._surroundings.quarantine.take(self._path, self.digest(), reason)
+        self._end()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._release()
+        if self._writing is not None:
+            self._writing.close()
+
+    def _reader(self) -> FileIO:
+        if self._reading is None and not self._ended:
+            self._reading = open_regular(self._path)
+        if self._reading is None or self._reading.closed:
+            raise StorageError("the ingest is closed, or its bytes are gone")
+        return self._reading
+
+    def _writer(self) -> FileIO:
+        if self._writing is None:
+            raise StorageError("the ingest was never opened")
+        return self._writing
+
+    def _touch(self, descriptor: int) -> None:
+        """The clock that ages are measured with later is ours, not the file system's."""
+        now = self._surroundings.clock.now().timestamp()
+        os.utime(descriptor, (now, now))
