@@ -4,7 +4,6 @@ The bytes of a manifest are its identity, so nothing here ever writes one.
 https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec import Raw
@@ -193,51 +192,54 @@ def _check_schema_version(document: Document, media_type: str) -> None:
 
 
 def _read_references(media_type: str, document: Document, *, strict: bool) -> References:
-    subject = next(iter(_read_all(_one(document.subject), strict=strict)), None)
+    subject = _read_one("subject", document.subject, strict=strict)
     if types.is_index(media_type):
-        return References(_read_all(_many(document.manifests), strict=strict), (), subject)
+        return References(_read_many("manifests", document.manifests, strict=strict), (), subject)
     if media_type == types.OCI_ARTIFACT_MANIFEST:
-        parts = _many(document.blobs)
+        blobs = _read_many("blobs", document.blobs, strict=strict)
     else:
-        parts = [*_one(document.config), *_many(document.layers)]
-    blobs = _read_all(parts, strict=strict)
+        config = _read_one("config", document.config, strict=strict)
+        layers = _read_many("layers", document.layers, strict=strict)
+        blobs = (config, *layers) if config else layers
     held = tuple(blob for blob in blobs if not types.is_foreign_layer(blob.media_type))
     return References((), held, subject)
 
 
-def _one(part: Raw) -> list[Raw]:
-    return [part] if is_present(part) else []
+def _read_one(place: str, part: Raw, *, strict: bool) -> Descriptor | None:
+    return _read_descriptor(place, part, strict=strict) if is_present(part) else None
 
 
-def _many(part: Raw) -> list[Raw]:
+def _read_many(place: str, part: Raw, *, strict: bool) -> tuple[Descriptor, ...]:
     parts = parse_list(part)
     if parts is None:
-        raise ManifestInvalid("what should be a list of descriptors is none")
+        raise ManifestInvalid(f"{place} must be a list")
     if len(parts) > MOST_DESCRIPTORS:
-        raise ManifestInvalid(f"manifest refers to more than {MOST_DESCRIPTORS} descriptors")
-    return parts
+        raise ManifestInvalid(f"{place} has more than {MOST_DESCRIPTORS} descriptors")
+    found = (
+        _read_descriptor(f"{place}[{number}]", entry, strict=strict)
+        for number, entry in enumerate(parts)
+    )
+    return tuple(descriptor for descriptor in found if descriptor is not None)
 
 
-def _read_all(parts: Iterable[Raw], *, strict: bool) -> tuple[Descriptor, ...]:
-    descriptors: list[Descriptor] = []
-    for part in parts:
-        try:
-            descriptors.append(_read_descriptor(part, strict=strict))
-        except (DigestInvalid, ManifestInvalid) as error:
-            if strict:
-                raise ManifestInvalid(f"descriptor {len(descriptors)}: {error}") from error
-    return tuple(descriptors)
+def _read_descriptor(place: str, part: Raw, *, strict: bool) -> Descriptor | None:
+    """None for a malformed one, where it may be left out."""
+    try:
+        return _require_descriptor(part, typed=strict)
+    except (DigestInvalid, ManifestInvalid) as error:
+        if strict:
+            raise ManifestInvalid(f"{place}: {error}") from error
+        return None
 
 
-def _read_descriptor(part: Raw, *, strict: bool) -> Descriptor:
+def _require_descriptor(part: Raw, *, typed: bool) -> Descriptor:
     wire = parse_descriptor(part)
     if wire is None:
         raise ManifestInvalid("needs a mediaType, a digest and a size that is not negative")
-    if not _is_plain(wire.media_type) or (strict and not wire.media_type):
+    if not _is_plain(wire.media_type) or (typed and not wire.media_type):
         raise ManifestInvalid(f"{quoted(wire.media_type)} is not a media type")
-    return Descriptor(
-        wire.media_type, parse_digest(wire.digest), wire.size, _read_platform(wire.platform)
-    )
+    digest = parse_digest(wire.digest)
+    return Descriptor(wire.media_type, digest, wire.size, _read_platform(wire.platform))
 
 
 def _read_platform(wire: WirePlatform | None) -> Platform | None:

@@ -1,0 +1,1 @@
+"""The pure core against its specifications, an independent implementation, and hostile input."""
