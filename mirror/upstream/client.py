@@ -1,0 +1,165 @@
+"""The Upstream port over HTTP: what each question is, as a request, and what its answer means.
+
+How a request is sent, and sent again, is put together here from the parts in this package.
+"""
+
+import asyncio
+import random as system_random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib.metadata import version
+
+from yarl import URL
+
+from mirror.oci.byte_range import range_header
+from mirror.oci.challenge import pull_scope
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Descriptor, Manifest
+from mirror.oci.media_type import ACCEPTED
+from mirror.oci.reference import Reference, RepositoryName, Tag
+from mirror.ports.clock import Clock
+from mirror.ports.upstream import RemoteBlob, UpstreamStatus
+from mirror.upstream.authorised import Authorised, Ping
+from mirror.upstream.bearer import Bearer
+from mirror.upstream.blobs import BlobReader
+from mirror.upstream.breaker import Breaker
+from mirror.upstream.connection import Connection
+from mirror.upstream.download import Span
+from mirror.upstream.guard import Guard
+from mirror.upstream.login import Login
+from mirror.upstream.manifests import ManifestReader, Unclear
+from mirror.upstream.origin import origin_of, parse_remote_url
+from mirror.upstream.quota import is_current, parse_quota
+from mirror.upstream.realm import RealmPolicy
+from mirror.upstream.redirect import Introduction, Redirects, Wish
+from mirror.upstream.resolver import Lookup, Resolver, system_lookup
+from mirror.upstream.retry import Retrying
+from mirror.upstream.settings import UpstreamSettings
+from mirror.upstream.tally import Tally
+from mirror.upstream.token_endpoint import TokenEndpoint
+from mirror.upstream.verdict import Verdict
+
+_ANYTHING = "*/*"
+_FIRST_BYTE = Span(0, 1)
+
+
+class HttpUpstream:
+    """One registry. Nothing is sent before the first question.
+
+    ``random`` (between 0 and 1) and ``sleep`` are for the pauses between attempts, ``lookup``
+    resolves names in a thread.
+    """
+
+    def __init__(
+        self,
+        settings: UpstreamSettings,
+        clock: Clock,
+        random: Callable[[], float] = system_random.random,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        lookup: Lookup = system_lookup,
+    ) -> None:
+        """Raises ValueError for a ``url`` or ``realms`` that make no sense."""
+        base = parse_remote_url(settings.url.rstrip("/"))
+        if base is None or base.query_string:
+            raise ValueError(f"{settings.url!r} is not the address of a registry")
+        origin = origin_of(base)
+        agent = f"mirror/{version('mirror')}"
+        via = f"1.1 mirror-{settings.instance}" if settings.instance else None
+        credential = settings.credential
+        secrets = credential.secrets if credential else ()
+
+        self._base = str(base).rstrip("/")
+        self._clock = clock
+        self._tally = Tally()
+        self._breaker = Breaker(clock)
+        self._login = Login(settings.name, credential, clock)
+        policy = RealmPolicy(settings.name, origin, settings.realms)
+        guard = Guard(policy.hosts)
+        self._connection = Connection(settings, guard, Resolver(guard, clock, lookup), self._tally)
+        verdict = Verdict(settings.name, self._connection, clock, secrets)
+        redirects = Redirects(
+            settings.name, origin, self._connection, Introduction(agent, via), self._observe
+        )
+        endpoint = TokenEndpoint(self._connection, verdict, self._login, clock, self._tally, agent)
+        ping = Ping(URL(f"{self._base}/v2/", encoded=True), redirects, verdict)
+        self._bearer = Bearer(policy, endpoint, self._login, ping, clock)
+        authorised = Authorised(redirects, self._bearer, verdict)
+        self._registry = Retrying(
+            authorised, verdict, self._breaker, self._tally, clock, random, sleep
+        )
+        self._manifests = ManifestReader(self._connection, verdict)
+        self._blobs = BlobReader(self._connection, verdict, self._tally)
+
+    async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | Manifest | None:
+        wish = Wish("HEAD", self._url(name, "manifests", tag), ACCEPTED)
+        described = await self._registry.run(wish, pull_scope(name), self._manifests.described)
+        if not isinstance(described, Unclear):
+            return described
+        return await self._get_manifest(name, tag, None)
+
+    async def get_manifest(self, name: RepositoryName, digest: Digest) -> Manifest | None:
+        return await self._get_manifest(name, digest, digest)
+
+    async def head_blob(self, name: RepositoryName, digest: Digest) -> int | None:
+        # What a HEAD is redirected to is often signed for GET only, so it is not followed.
+        wish = Wish("HEAD", self._url(name, "blobs", digest), _ANYTHING, leaves=False)
+        size = await self._registry.run(wish, pull_scope(name), self._blobs.described)
+        if not isinstance(size, Unclear):
+            return size
+        first_byte = self._blob_wish(name, digest, _FIRST_BYTE)
+        return await self._registry.run(first_byte, pull_scope(name), self._blobs.measured)
+
+    @asynccontextmanager
+    async def open_blob(
+        self, name: RepositoryName, digest: Digest, start: int = 0, stop: int | None = None
+    ) -> AsyncIterator[RemoteBlob | None]:
+        span = Span(start, stop)
+        wish = self._blob_wish(name, digest, span)
+        opened = await self._registry.run(
+            wish, pull_scope(name), lambda answer: self._blobs.opened(answer, span)
+        )
+        try:
+            yield opened.download
+        finally:
+            opened.answer.close()
+
+    def status(self) -> UpstreamStatus:
+        now = self._clock.now()
+        condition = self._breaker.condition
+        quota = self._breaker.quota
+        until = condition.retry_at
+        return UpstreamStatus(
+            state=condition.state,
+            reason=str(condition.cause) if condition.cause else self._login.trouble,
+            retry_at=now + timedelta(seconds=until - self._clock.monotonic()) if until else None,
+            requests=self._tally.requests,
+            errors=self._tally.errors,
+            bytes=self._tally.bytes,
+            tokens=self._tally.tokens,
+            quota=quota if quota and is_current(quota, now) else None,
+        )
+
+    async def close(self) -> None:
+        await self._bearer.close()
+        await self._connection.close()
+
+    async def _get_manifest(
+        self, name: RepositoryName, reference: Reference, expected: Digest | None
+    ) -> Manifest | None:
+        wish = Wish("GET", self._url(name, "manifests", reference), ACCEPTED, is_pull=True)
+        return await self._registry.run(
+            wish, pull_scope(name), lambda answer: self._manifests.received(answer, expected)
+        )
+
+    def _blob_wish(self, name: RepositoryName, digest: Digest, span: Span) -> Wish:
+        byte_range = None if span.is_whole else range_header(span.start, span.stop)
+        return Wish("GET", self._url(name, "blobs", digest), _ANYTHING, byte_range)
+
+    def _url(self, name: RepositoryName, kind: str, reference: Reference) -> URL:
+        return URL(f"{self._base}/v2/{name}/{kind}/{reference}", encoded=True)
+
+    def _observe(self, headers: Mapping[str, str]) -> None:
+        quota = parse_quota(headers, self._clock.now())
+        if quota is not None:
+            self._breaker.observe(quota)
