@@ -1,0 +1,109 @@
+"""Manifests that are here: facts from the metadata, bytes from the store, both kept in memory."""
+
+import logging
+from typing import Protocol
+
+from cachetools import LRUCache
+
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import MANIFEST_LIMIT, Manifest, parse_references
+from mirror.oci.media_type import is_schema1
+from mirror.oci.reference import Tag
+from mirror.ports.blobs import BlobStore, DigestMismatch, StorageError
+from mirror.ports.clock import Clock
+from mirror.ports.metadata import (
+    BlobLinks,
+    ManifestStore,
+    QuickFacts,
+    TagRecord,
+    Use,
+)
+from mirror.ports.repository import Repository
+from mirror.registry.usage import Usage
+
+log = logging.getLogger(__name__)
+
+MEMORY = 64 * 1024 * 1024
+"""Bytes of manifests kept in memory."""
+
+
+class Facts(ManifestStore, BlobLinks, Protocol):
+    """The two stores a manifest is recorded in."""
+
+
+class HeldManifests:
+    """Get, keep and forget. The bytes in memory are keyed by digest, so they are never stale."""
+
+    def __init__(
+        self, store: BlobStore, facts: Facts, quick: QuickFacts, clock: Clock, usage: Usage
+    ) -> None:
+        self._store = store
+        self._facts = facts
+        self._quick = quick
+        self._clock = clock
+        self._usage = usage
+        self._contents: LRUCache[Digest, bytes] = LRUCache(MEMORY, getsizeof=len)
+
+    def peek_tag(self, repository: Repository, tag: Tag) -> TagRecord | None:
+        return self._quick.peek_tag(repository, tag)
+
+    def peek(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """The manifest, if facts and bytes are in memory. Counts as a use."""
+        descriptor = self._quick.peek_manifest(repository, digest)
+        content = self._contents.get(digest) if descriptor is not None else None
+        if descriptor is None or content is None:
+            return None
+        self._usage.touch(Use(repository, digest))
+        return Manifest(descriptor.media_type, digest, content)
+
+    async def get(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """The manifest, if the repository has it and its bytes are sound. Counts as a use."""
+        descriptor = await self._facts.get_manifest(repository, digest)
+        if descriptor is None:
+            return None
+        content = self._contents.get(digest)
+        if content is None:
+            content = await self._read(digest)
+        if content is None:
+            return None
+        self._usage.touch(Use(repository, digest))
+        return Manifest(descriptor.media_type, digest, content)
+
+    async def keep(self, repository: Repository, manifest: Manifest) -> None:
+        """Store it and record what it needs. A store that fails costs the copy, not the answer.
+
+        Schema 1 is served and not kept: its digest is not that of its bytes.
+        """
+        if is_schema1(manifest.media_type):
+            return
+        now = self._clock.now()
+        try:
+            await self._store.put(manifest.digest, manifest.content)
+        except StorageError as error:
+            log.warning("%s of %s could not be kept: %s", manifest.digest, repository, error)
+            return
+        references = parse_references(manifest)
+        await self._facts.put_manifest(repository, manifest.descriptor, references, now)
+        self._remember(manifest.digest, manifest.content)
+        self._usage.touch(Use(repository, manifest.digest))
+
+    async def _read(self, digest: Digest) -> bytes | None:
+        """From the store, verified. Bytes that rotted are set aside and fetched again."""
+        try:
+            content = await self._store.read(digest, MANIFEST_LIMIT)
+        except DigestMismatch as error:
+            log.error("manifest %s is damaged on disk: %s", digest, error)  # noqa: TRY400 - the place is known, the trace says nothing
+            await self._store.quarantine(digest, str(error))
+            content = None
+        except StorageError as error:
+            log.warning("manifest %s could not be read: %s", digest, error)
+            return None
+        if content is None:
+            await self._facts.forget_blob(digest)
+            return None
+        self._remember(digest, content)
+        return content
+
+    def _remember(self, digest: Digest, content: bytes) -> None:
+        if len(content) <= MEMORY:
+            self._contents[digest] = content

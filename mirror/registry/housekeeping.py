@@ -1,0 +1,176 @@
+"""What the server does by itself: keeps within its limits, writes what it counted, cleans up."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from mirror.oci.digest import Digest
+from mirror.ports.blobs import BlobStore, StorageError, StorageFull
+from mirror.ports.clock import Clock
+from mirror.ports.metadata import BlobLinks, Inventory, MetadataError, UsageStore
+from mirror.registry.eviction import Eviction, EvictionReport
+from mirror.registry.room import Limits, Shortage, shortage
+from mirror.registry.statistics import Statistics
+from mirror.registry.usage import Usage
+
+log = logging.getLogger(__name__)
+
+FLUSH_EVERY = 5.0
+"""Seconds between writes of uses and counters: what a crash may lose of them."""
+
+CHECK_EVERY = 30.0
+"""Seconds between looks at the limits when nothing asks for one."""
+
+SWEEP_EVERY = 6 * 3600.0
+"""Seconds between looks for files that nothing knows of; one is taken soon after the start."""
+
+ABANDONED = timedelta(days=2)
+"""An unfinished download that nobody resumed for this long is removed."""
+
+UNRECORDED = timedelta(hours=1)
+"""A file without a row is younger than this while it is being recorded."""
+
+SHARDS = 256
+
+
+class Records(BlobLinks, Inventory, UsageStore, Protocol):
+    """What housekeeping reads and writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HousekeepingPorts:
+    store: BlobStore
+    records: Records
+    clock: Clock
+    statistics: Statistics
+    usage: Usage
+    limits: Limits
+
+
+class Housekeeping:
+    """Knows how much is stored. ``evict_with`` is called once, before anything else."""
+
+    def __init__(self, ports: HousekeepingPorts) -> None:
+        self._ports = ports
+        self._used = 0
+        self._wanted = asyncio.Event()
+        self._evicting = asyncio.Lock()
+        self._eviction: Eviction | None = None
+
+    def evict_with(self, eviction: Eviction) -> None:
+        self._eviction = eviction
+
+    async def start(self) -> None:
+        """Take up the counters of earlier runs."""
+        await self._ports.statistics.load(self._ports.records)
+
+    async def flush(self) -> None:
+        """Write uses and counters."""
+        await self._ports.usage.flush(self._ports.records)
+        await self._ports.statistics.flush(self._ports.records)
+
+    # Room.
+
+    def added(self, size: int) -> None:
+        """``size`` bytes were stored."""
+        self._used += size
+        if self._shortage(0) is not None:
+            self._wanted.set()
+
+    def removed(self, size: int) -> None:
+        """``size`` bytes were deleted."""
+        self._used = max(self._used - size, 0)
+
+    async def make_room(self, size: int) -> None:
+        """Let ``size`` more bytes be stored. Raises StorageFull when there is no room for them.
+
+        A download waits for an eviction only where the file system has no room; being above
+        ``max_size`` for a while is mended behind it.
+        """
+        if size > self._ports.limits.max_size:
+            raise StorageFull(f"{size} bytes are more than cache.max_size")
+        short = self._shortage(size)
+        if short is None:
+            return
+        if not short.urgent:
+            self._wanted.set()
+            return
+        await self._evict(short, dry_run=False)
+        if (still := self._shortage(size)) is not None and still.urgent:
+            raise StorageFull(still.reason)
+
+    async def evict(self, *, dry_run: bool) -> EvictionReport:
+        """Go down to the low watermark if above the high one, on demand."""
+        short = self._shortage(0) or Shortage(0, "nothing is above its limits", urgent=False)
+        return await self._evict(short, dry_run=dry_run)
+
+    async def _evict(self, short: Shortage, *, dry_run: bool) -> EvictionReport:
+        if self._eviction is None:
+            raise StorageFull("eviction has not been set up")
+        async with self._evicting:
+            return await self._eviction.run(short.needed, short.reason, dry_run=dry_run)
+
+    def _shortage(self, extra: int) -> Shortage | None:
+        return shortage(self._used, extra, self._ports.store.space(), self._ports.limits)
+
+    # The loops. Each ends only when it is cancelled.
+
+    async def keep_counts(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_EVERY)
+            await _attempt("writing uses and counters", self.flush)
+
+    async def keep_limits(self) -> None:
+        await _attempt("adding up what is stored", self._count)
+        while True:
+            await _attempt("evicting", self._check)
+            self._wanted.clear()
+            try:
+                async with asyncio.timeout(CHECK_EVERY):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
+
+    async def keep_clean(self) -> None:
+        while True:
+            await _attempt("removing abandoned files", self.sweep)
+            await asyncio.sleep(SWEEP_EVERY)
+
+    async def _count(self) -> None:
+        # Added, not set: downloads may have ended while the sum was taken. Counting one of them
+        # twice errs on the careful side until the next start.
+        self._used += (await self._ports.records.totals()).bytes
+
+    async def _check(self) -> None:
+        short = self._shortage(0)
+        if short is not None:
+            await self._evict(short, dry_run=False)
+
+    async def sweep(self) -> int:
+        """Remove what a crash left: old unfinished downloads and files without a row. In bytes."""
+        now = self._ports.clock.now()
+        freed = await self._ports.store.sweep_ingests(now - ABANDONED)
+        for shard in range(SHARDS):
+            for digest, size, arrived_at in await self._ports.store.list_blobs(shard):
+                if arrived_at < now - UNRECORDED and await self._forget(digest):
+                    freed += size
+        return freed
+
+    async def _forget(self, digest: Digest) -> bool:
+        if await self._ports.records.get_stored(digest) is not None:
+            return False
+        log.info("removing %s, which nothing records", digest)
+        return await self._ports.store.delete(digest)
+
+
+async def _attempt(what: str, work: Callable[[], Awaitable[object]]) -> None:
+    """A round that fails is told and tried again at the next one."""
+    try:
+        await work()
+    except (MetadataError, StorageError) as error:
+        log.warning("%s failed: %s", what, error)
+    except Exception:
+        log.exception("%s failed", what)

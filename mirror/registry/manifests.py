@@ -1,0 +1,290 @@
+"""Manifests of proxied repositories, by tag and by digest.
+
+A digest is immutable and never asked about again. A tag is fresh for a while, then confirmed by a
+HEAD, which costs no quota; what is held is served whatever the upstream does.
+"""
+
+import asyncio
+import functools
+from dataclasses import dataclass
+from datetime import timedelta
+
+from mirror.oci.digest import Digest
+from mirror.oci.errors import ManifestUnknown
+from mirror.oci.manifest import Manifest
+from mirror.oci.reference import Tag
+from mirror.ports.clock import Clock
+from mirror.ports.metadata import TagRecord, TagStore
+from mirror.ports.repository import Repository
+from mirror.ports.upstream import UpstreamError, UpstreamUnreachable
+from mirror.registry import freshness
+from mirror.registry.answer import Handling, ManifestAnswer
+from mirror.registry.flight import SingleFlight
+from mirror.registry.held import HeldManifests
+from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
+from mirror.registry.refusal import refuse
+from mirror.registry.routing import Route, upstream_route
+from mirror.registry.statistics import Result, Statistics
+
+ABSENCE = 15.0
+"""Seconds for which an upstream's 404 is believed."""
+
+MOST_ABSENT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestPorts:
+    """What the use case works with. A tag that is held waits ``stale_after`` for its upstream."""
+
+    held: HeldManifests
+    tags: TagStore
+    registries: ProxiedRegistries
+    clock: Clock
+    statistics: Statistics
+    stale_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What the upstream said of a tag. ``fetched``: it moved, and the new manifest came along."""
+
+    record: TagRecord
+    fetched: bool
+
+
+class Manifests:
+    """Resolve and get, for every client at once: one upstream request however many ask."""
+
+    def __init__(self, ports: ManifestPorts) -> None:
+        self._ports = ports
+        self._checks: SingleFlight[tuple[Repository, Tag], _Checked | None] = SingleFlight()
+        self._fetches: SingleFlight[tuple[Repository, Digest], Manifest | None] = SingleFlight()
+        self._absent = Absences(ports.clock)
+
+    def peek(self, route: Route, reference: Tag | Digest) -> ManifestAnswer | None:
+        """What can be answered from memory without waiting for anything."""
+        repository = route.repository if route.fallback is None else route.fallback
+        if isinstance(reference, Digest):
+            manifest = self._ports.held.peek(repository, reference)
+            return None if manifest is None else _answer(repository, manifest, Handling(Result.HIT))
+        record = self._ports.held.peek_tag(repository, reference)
+        if record is None:
+            return None
+        ttl = self._ttl(repository, reference, record)
+        manifest = self._ports.held.peek(repository, record.descriptor.digest) if ttl else None
+        if manifest is None:
+            return None
+        return _answer(repository, manifest, Handling(Result.HIT, ttl=ttl))
+
+    async def get(self, route: Route, digest: Digest) -> ManifestAnswer:
+        """The manifest of a digest. Raises OCIError when it cannot be served."""
+        route = upstream_route(route)
+        repository = route.repository
+        held = await self._ports.held.get(repository, digest)
+        if held is not None:
+            return _answer(repository, held, Handling(Result.HIT))
+        try:
+            manifest = await self._fetch(repository, digest)
+        except UpstreamError as error:
+            raise refuse("manifest", route.approach, error) from error
+        if manifest is None:
+            raise ManifestUnknown(detail={"digest": str(digest)})
+        return _answer(repository, manifest, Handling(Result.MISS))
+
+    async def resolve(self, route: Route, tag: Tag, *, content: bool) -> ManifestAnswer:
+        """What a tag points at, with the manifest itself when ``content`` is wanted.
+
+        Raises OCIError when it cannot be served.
+        """
+        route = upstream_route(route)
+        repository = route.repository
+        record = await self._ports.tags.get_tag(repository, tag)
+        held = None
+        if record is not None:
+            held = await self._ports.held.get(repository, record.descriptor.digest)
+            ttl = self._ttl(repository, tag, record)
+            if ttl and held is not None:
+                return _answer(repository, held, Handling(Result.HIT, ttl=ttl))
+            if ttl and not content:
+                return ManifestAnswer(
+                    repository, record.descriptor, None, Handling(Result.HIT, ttl)
+                )
+        if record is None or held is None:
+            return await self._resolve_cold(route, tag, content=content)
+        return await self._resolve_held(repository, tag, record, held)
+
+    async def confirm(self, repository: Repository, tag: Tag) -> TagRecord | None:
+        """Ask the upstream now. ``None``: it has no such tag. Raises UpstreamError."""
+        checked = await self._checks.run(
+            (repository, tag), functools.partial(self._check, repository, tag)
+        )
+        return None if checked is None else checked.record
+
+    async def close(self) -> None:
+        await self._checks.close()
+        await self._fetches.close()
+
+    async def _resolve_cold(self, route: Route, tag: Tag, *, content: bool) -> ManifestAnswer:
+        """Nothing to fall back on: the client waits for the upstream and hears what it says."""
+        repository = route.repository
+        try:
+            record = await self.confirm(repository, tag)
+            if record is None:
+                raise ManifestUnknown(detail={"name": str(repository.name), "tag": tag.value})
+            digest = record.descriptor.digest
+            manifest = await self._ports.held.get(repository, digest)
+            if manifest is None and content:
+                manifest = await self._fetch(repository, digest)
+        except UpstreamError as error:
+            raise refuse("manifest", route.approach, error) from error
+        handling = Handling(Result.MISS, ttl=self._ttl(repository, tag, record))
+        if manifest is not None:
+            return _answer(repository, manifest, handling)
+        if content:
+            raise ManifestUnknown(detail={"name": str(repository.name), "tag": tag.value})
+        return ManifestAnswer(repository, record.descriptor, None, handling)
+
+    async def _resolve_held(
+        self, repository: Repository, tag: Tag, record: TagRecord, held: Manifest
+    ) -> ManifestAnswer:
+        """Ask the upstream, and serve the copy when it is slow or in trouble."""
+        if self._ports.registries.offline:
+            return self._stale(repository, record, held, "this mirror is offline")
+        check = self._checks.begin(
+            (repository, tag), functools.partial(self._check, repository, tag)
+        )
+        try:
+            async with asyncio.timeout(self._ports.stale_after.total_seconds()):
+                checked = await asyncio.shield(check)
+        except TimeoutError:
+            return self._stale(repository, record, held, "the upstream is slow")
+        except UpstreamError as error:
+            return self._stale(repository, record, held, str(error))
+        if checked is None:
+            return await self._deleted(repository, tag, record, held)
+        result = Result.MISS if checked.fetched else Result.REVALIDATED
+        handling = Handling(result, ttl=self._ttl(repository, tag, checked.record))
+        if checked.record.descriptor.digest != held.digest:
+            moved = await self._ports.held.get(repository, checked.record.descriptor.digest)
+            if moved is None:
+                return self._stale(repository, record, held, "the new manifest is not here yet")
+            held = moved
+        return _answer(repository, held, handling)
+
+    async def _deleted(
+        self, repository: Repository, tag: Tag, record: TagRecord, held: Manifest
+    ) -> ManifestAnswer:
+        if self._registry(repository).deleted_tags is DeletedTags.KEEP:
+            return self._stale(repository, record, held, "the upstream has deleted this tag")
+        await self._ports.tags.delete_tag(repository, tag)
+        raise ManifestUnknown(
+            "the upstream has deleted this tag",
+            detail={"name": str(repository.name), "tag": tag.value},
+        )
+
+    def _stale(
+        self, repository: Repository, record: TagRecord, held: Manifest, reason: str
+    ) -> ManifestAnswer:
+        age = self._ports.clock.now() - record.confirmed_at
+        detail = f"{reason}; this copy was confirmed {_ago(age)} ago"
+        return _answer(repository, held, Handling(Result.STALE, detail=detail))
+
+    async def _check(self, repository: Repository, tag: Tag) -> _Checked | None:
+        """HEAD the tag. When it moved away from a manifest that is held, fetch the new one in the
+        same breath: until it is here, the old one is all there is to serve.
+        """
+        key = (repository, str(tag))
+        if self._absent.holds(key):
+            return None
+        upstream = self._online(repository).upstream
+        before = await self._ports.tags.get_tag(repository, tag)
+        found = await upstream.resolve(repository.name, tag)
+        if found is None:
+            self._absent.add(key)
+            return None
+        fetched = False
+        if isinstance(found, Manifest):
+            await self._keep(repository, found)
+            descriptor, fetched = found.descriptor, True
+        else:
+            descriptor = found
+        moved = before is not None and before.descriptor.digest != descriptor.digest
+        if moved and not fetched:
+            fetched = await self._fetch(repository, descriptor.digest) is not None
+        record = TagRecord(descriptor, self._ports.clock.now())
+        await self._ports.tags.put_tag(repository, tag, record)
+        return _Checked(record, fetched)
+
+    async def _fetch(self, repository: Repository, digest: Digest) -> Manifest | None:
+        return await self._fetches.run(
+            (repository, digest), functools.partial(self._get, repository, digest)
+        )
+
+    async def _get(self, repository: Repository, digest: Digest) -> Manifest | None:
+        """From memory or disk when a flight before this one brought it, else by a GET."""
+        held = await self._ports.held.get(repository, digest)
+        if held is not None:
+            return held
+        key = (repository, str(digest))
+        if self._absent.holds(key):
+            return None
+        manifest = await self._online(repository).upstream.get_manifest(repository.name, digest)
+        if manifest is None:
+            self._absent.add(key)
+            return None
+        await self._keep(repository, manifest)
+        return manifest
+
+    async def _keep(self, repository: Repository, manifest: Manifest) -> None:
+        self._ports.statistics.fetched(repository.upstream or "", "manifest", manifest.size)
+        await self._ports.held.keep(repository, manifest)
+
+    def _online(self, repository: Repository) -> ProxiedRegistry:
+        if self._ports.registries.offline:
+            raise UpstreamUnreachable("not cached, and this mirror is offline")
+        return self._registry(repository)
+
+    def _registry(self, repository: Repository) -> ProxiedRegistry:
+        return self._ports.registries[repository.upstream or ""]
+
+    def _ttl(self, repository: Repository, tag: Tag, record: TagRecord) -> int:
+        """Whole seconds the tag stays fresh, zero when it must be confirmed."""
+        lifetime = self._registry(repository).freshness.lifetime(repository.name, tag)
+        left = freshness.remaining(record.confirmed_at, lifetime, self._ports.clock.now())
+        return -(-left // timedelta(seconds=1))
+
+
+class Absences:
+    """What upstreams lately said they do not have, for ABSENCE seconds each."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[tuple[Repository, str], float] = {}
+
+    def add(self, key: tuple[Repository, str]) -> None:
+        if len(self._until) >= MOST_ABSENT:
+            # Oldest first, because a dictionary keeps the order of insertion.
+            del self._until[next(iter(self._until))]
+        self._until[key] = self._clock.monotonic() + ABSENCE
+
+    def holds(self, key: tuple[Repository, str]) -> bool:
+        until = self._until.get(key)
+        if until is None:
+            return False
+        if self._clock.monotonic() < until:
+            return True
+        del self._until[key]
+        return False
+
+
+def _answer(repository: Repository, manifest: Manifest, handling: Handling) -> ManifestAnswer:
+    return ManifestAnswer(repository, manifest.descriptor, manifest.content, handling)
+
+
+def _ago(age: timedelta) -> str:
+    seconds = max(int(age.total_seconds()), 0)
+    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= length:
+            count = seconds // length
+            return f"{count} {unit}{'s' if count > 1 else ''}"
+    return f"{seconds} second{'s' if seconds != 1 else ''}"

@@ -1,0 +1,39 @@
+"""Two scans in order of last use, woven into one."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from mirror.ports.metadata import Cursor, EvictionStore, IdleBlob, IdleManifest
+
+T = TypeVar("T")
+
+PAGE = 500
+"""Rows asked for at a time."""
+
+
+async def oldest_first(facts: EvictionStore) -> AsyncIterator[IdleManifest | IdleBlob]:
+    """Everything that eviction may take, least recently used first."""
+    manifests = _rows(facts.list_idle_manifests)
+    blobs = _rows(facts.list_idle_blobs)
+    manifest = await anext(manifests, None)
+    blob = await anext(blobs, None)
+    while manifest is not None or blob is not None:
+        if blob is None or (manifest is not None and manifest.last_used_at <= blob.last_used_at):
+            assert manifest is not None
+            yield manifest
+            manifest = await anext(manifests, None)
+        else:
+            yield blob
+            blob = await anext(blobs, None)
+
+
+async def _rows(
+    page: Callable[[Cursor | None, int], Awaitable[tuple[Sequence[T], Cursor | None]]],
+) -> AsyncIterator[T]:
+    after: Cursor | None = None
+    while True:
+        rows, after = await page(after, PAGE)
+        for row in rows:
+            yield row
+        if after is None:
+            return

@@ -1,0 +1,36 @@
+"""Why content may not be evicted just now: one function each, tried in turn."""
+
+from collections.abc import Callable
+
+from mirror.oci.digest import Digest
+from mirror.ports.metadata import IdleManifest
+from mirror.registry.eviction import Idle, Protection
+
+
+def unreachable_upstreams(frozen: Callable[[], frozenset[str]]) -> Protection:
+    """What cannot be fetched again is not deleted."""
+
+    def protect(idle: Idle) -> str | None:
+        upstreams = (
+            frozenset({idle.repository.upstream or ""})
+            if isinstance(idle, IdleManifest)
+            else idle.upstreams
+        )
+        blocked = sorted(upstreams & frozen())
+        return f"{blocked[0]} could not give it again now" if blocked else None
+
+    return protect
+
+
+def in_use(using: Callable[[Digest], bool]) -> Protection:
+    """What is being sent or downloaded stays."""
+
+    def protect(idle: Idle) -> str | None:
+        digests = (
+            (blob.digest for blob, _ in idle.blobs)
+            if isinstance(idle, IdleManifest)
+            else (idle.blob.digest,)
+        )
+        return "in use" if any(using(digest) for digest in digests) else None
+
+    return protect

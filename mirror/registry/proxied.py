@@ -1,0 +1,46 @@
+"""What use cases need of one upstream, and of all of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from mirror.ports.upstream import Upstream, UpstreamStatus
+from mirror.registry.freshness import FreshnessPolicy
+
+
+class DeletedTags(Enum):
+    """What becomes of a cached tag that the upstream no longer has."""
+
+    NOT_FOUND = "not_found"
+    KEEP = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedRegistry:
+    """One configured upstream with its rules."""
+
+    name: str
+    upstream: Upstream
+    freshness: FreshnessPolicy
+    deleted_tags: DeletedTags = DeletedTags.NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class ProxiedRegistries:
+    """Every configured upstream by name. ``offline``: none of them may be contacted."""
+
+    by_name: Mapping[str, ProxiedRegistry]
+    offline: bool = False
+
+    def __getitem__(self, name: str) -> ProxiedRegistry:
+        return self.by_name[name]
+
+    def statuses(self) -> Mapping[str, UpstreamStatus]:
+        return {name: registry.upstream.status() for name, registry in self.by_name.items()}
+
+    def frozen(self) -> frozenset[str]:
+        """The upstreams that could not give us content again just now."""
+        if self.offline:
+            return frozenset(self.by_name)
+        statuses = self.statuses().items()
+        return frozenset(name for name, status in statuses if not status.reachable)
