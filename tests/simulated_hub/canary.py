@@ -5,6 +5,8 @@ import json
 from types import TracebackType
 from typing import Self
 
+from tests.simulated_hub.bell import Bell
+
 
 class Canary:
     """`async with Canary() as canary:` listens on loopback and records every byte.
@@ -18,6 +20,7 @@ class Canary:
         self.received = b""
         self.touched = asyncio.Event()
         self._token = token
+        self._closed = Bell()
         self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
@@ -44,6 +47,10 @@ class Canary:
     def url(self) -> str:
         return f"http://{self.host}"
 
+    async def quiet(self) -> None:
+        """Wait until everyone who connected has left, so that `received` is complete."""
+        await self._closed.until(lambda: not self._writers)
+
     async def _record(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self.touched.set()
@@ -58,6 +65,7 @@ class Canary:
         finally:
             writer.close()
             self._writers.discard(writer)
+            self._closed.ring()
 
     def _answer(self, token: str) -> bytes:
         body = json.dumps({"token": token, "access_token": token, "expires_in": 300}).encode()

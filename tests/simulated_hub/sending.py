@@ -20,16 +20,18 @@ class Gate:
     waiting: int = 0
     bell: Bell = field(default_factory=Bell)
     """Rung when somebody arrives here, and with every piece sent."""
-    _opened: Bell = field(default_factory=Bell)
+    _opening: asyncio.Event = field(default_factory=asyncio.Event)
+    """Replaced at each release: who arrives later waits for the next one."""
 
     def release(self) -> None:
-        self._opened.ring()
+        self._opening.set()
+        self._opening = asyncio.Event()
 
     async def passed(self, connection: Connection) -> None:
         """Returns at release; raises when the client leaves first."""
         self.waiting += 1
         self.bell.ring()
-        release = asyncio.ensure_future(self._opened.heard())
+        release = asyncio.ensure_future(self._opening.wait())
         departure = asyncio.ensure_future(connection.gone())
         try:
             await asyncio.wait((release, departure), return_when=asyncio.FIRST_COMPLETED)
