@@ -28,7 +28,7 @@ async def raw_request(host: str, target: str, method: str = "GET", **headers: st
     Header names are given with underscores: `If_Range='"x"'`.
     """
     reader, writer = await open_raw(host, target, method, **headers)
-    received = b""
+    received = bytearray()
     ending: Ending = "closed"
     try:
         while data := await reader.read(65536):
@@ -37,7 +37,7 @@ async def raw_request(host: str, target: str, method: str = "GET", **headers: st
         ending = "reset"
     finally:
         await hang_up(writer)
-    return parsed(received, ending)
+    return parsed(bytes(received), ending)
 
 
 async def open_raw(
