@@ -19,12 +19,16 @@ class MetadataError(Exception):
     """The facts could not be read or written. Never means "not there"."""
 
 
+class MetadataNewer(MetadataError):
+    """A later version of the server wrote the facts; this one would damage them."""
+
+
 @dataclass(frozen=True, slots=True)
 class TagRecord:
     """What a tag pointed at when the upstream was last asked.
 
     ``confirmed_at`` is when the upstream (or a push) last said so. The manifest itself may not be
-    stored: a HEAD is enough to make a record.
+    stored: a HEAD is enough to make a record. The descriptor's platform is not kept.
     """
 
     descriptor: Descriptor
@@ -48,7 +52,10 @@ class ManifestStore(Protocol):
     """Which manifests a repository has. The bytes are blobs of the same digest."""
 
     async def get_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
-        """Media type and size as this repository serves it; ``None`` when it does not have it."""
+        """Media type and size as this repository serves it; ``None`` when it does not have it.
+
+        The platform is not kept: an index tells it of its children.
+        """
 
     async def put_manifest(
         self,
@@ -59,12 +66,18 @@ class ManifestStore(Protocol):
     ) -> None:
         """Record a manifest whose bytes are stored, with what it needs (``None``: opaque).
 
-        Also links the blobs it references to the repository: who may see the manifest may fetch
-        them. One transaction; idempotent; the first media type of a digest stays.
+        Its own bytes count as a stored blob from now on, which no repository may serve as a blob
+        unless linked otherwise. Also links the blobs it references to the repository: who may see
+        the manifest may fetch them. One transaction; idempotent; the first media type of a digest
+        stays, references are added to those known. ``stored_at`` counts as a use.
         """
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> bool:
-        """Forget it and every tag on it; whether it was there."""
+        """Forget it and every tag on it; whether it was there.
+
+        The repository loses its links to the blobs that only this manifest referenced, however
+        they came to be linked. The blobs stay stored until they are evicted.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +104,16 @@ class BlobLinks(Protocol):
         """
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
-        """Record stored bytes and link them. Idempotent."""
+        """Record stored bytes and link them. Idempotent. ``stored_at`` counts as a use."""
 
     async def link_blob(self, repository: Repository, digest: Digest) -> None:
         """Allow the repository to serve the blob. Idempotent."""
 
     async def forget_blob(self, digest: Digest) -> bool:
-        """The bytes are gone or wrong: no longer stored. Links and references stay."""
+        """The bytes are gone or wrong: no longer stored; whether they were.
+
+        Links, references and manifests stay, so that the bytes can be fetched again.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +128,10 @@ class UsageStore(Protocol):
     """When content was last used, and running totals that survive a restart."""
 
     async def record_uses(self, uses: Mapping[Use, datetime]) -> None:
-        """Move last use forward, never back.
+        """Move last use forward, never back. What is not there is passed over.
 
-        The use of an index is a use of the manifests below it in the same repository.
+        The use of an index is a use of the manifests below it in the same repository, at any
+        depth.
         """
 
     async def load_counters(self) -> Mapping[str, int]:
@@ -124,12 +141,17 @@ class UsageStore(Protocol):
         """Add to counters, creating those that are new."""
 
 
+MOST_NEEDS = 1000
+"""Of more manifests that need one blob, nobody asks how many."""
+
+
 @dataclass(frozen=True, slots=True)
 class IdleManifest:
     """A proxied manifest that eviction may take, with the stored blobs it keeps alive.
 
     ``blobs`` holds its own bytes too, each with its size and how many manifests of whatever
-    repository need it (this one counted).
+    repository need it (this one counted). An index does not need the bytes of its children: they
+    are manifests on their own. Counting stops at ``MOST_NEEDS``.
     """
 
     repository: Repository
@@ -171,7 +193,7 @@ class EvictionStore(Protocol):
     async def list_idle_blobs(
         self, after: Cursor | None, limit: int
     ) -> tuple[Sequence[IdleBlob], Cursor | None]:
-        """As above, for blobs that no manifest needs."""
+        """As above, for blobs that no manifest needs and no hosted repository links."""
 
     async def evict(
         self,
@@ -181,14 +203,19 @@ class EvictionStore(Protocol):
     ) -> Sequence[BlobRecord]:
         """Remove rows in one transaction and return the blobs whose files may go.
 
-        Checked again inside it: a manifest used after the given time stays, and so does a blob
-        that some remaining manifest needs, that was used since, or that hosted content links.
+        Of the manifests also their tags and links, as ``delete_manifest`` does; of the blobs, only
+        those named here, also their links. Checked again inside it: a manifest used after the
+        given time stays, and so does a blob that some remaining manifest needs, that was used
+        since, or that hosted content links.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What is stored. ``bytes`` counts each blob once, manifests included."""
+    """What is stored. ``bytes`` counts each blob once, manifests included.
+
+    ``manifests`` counts each digest once, ``repositories`` those that have a manifest.
+    """
 
     blobs: int
     bytes: int
@@ -200,8 +227,10 @@ class Totals:
 class ImageSummary:
     """A tag (or an untagged top-level manifest) of a repository, for listings.
 
-    ``size`` is the bytes stored for it, ``shared`` those of them that other images need too.
-    ``complete``: every manifest and blob of at least one platform is stored.
+    ``size`` is the bytes stored for it, ``shared`` those of them that other images (other tags on
+    the same manifest too) need as well. ``complete``: every manifest and blob of at least one
+    platform is stored. ``platforms`` are those that its index names, stored or not; what an index
+    lists for an unknown system (attestations) is no platform.
     """
 
     repository: Repository
@@ -224,7 +253,11 @@ class Inventory(Protocol):
     async def list_images(
         self, repository: Repository | None, after: str | None, limit: int
     ) -> tuple[Sequence[ImageSummary], str | None]:
-        """A page of images by repository and tag, and the key the next begins after."""
+        """A page of images by repository and tag, and the key the next begins after.
+
+        Of a repository the tags come first, then what is untagged, by digest. No key at the end.
+        Any text is a key: it stands for a place in that order.
+        """
 
 
 class MetadataStore(
@@ -234,3 +267,16 @@ class MetadataStore(
 
     async def close(self) -> None:
         """Flush and let go. Idempotent."""
+
+
+class QuickFacts(Protocol):
+    """What is in memory, answered without waiting. ``None`` says nothing: ask the store."""
+
+    def peek_tag(self, repository: Repository, tag: Tag) -> TagRecord | None:
+        """The record as ``get_tag`` would give it."""
+
+    def peek_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
+        """The descriptor as ``get_manifest`` would give it."""
+
+    def peek_blob(self, repository: Repository, digest: Digest) -> BlobRecord | None:
+        """The blob as ``get_blob`` would give it."""

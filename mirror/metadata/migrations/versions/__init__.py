@@ -1,0 +1,1 @@
+"""One module per version, named for what it brings."""

@@ -1,0 +1,132 @@
+"""The tables. How they came to be so, version by version, is in ``migrations``.
+
+Lists that grow with the content are clustered by their key where the database can (SQLite's
+WITHOUT ROWID): half the size, and one search instead of two.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+from mirror.metadata.columns import DigestText, PlainText, RowId, Time
+
+SCHEMA_VERSION = "0001"
+"""The revision in ``migrations`` that makes these tables. Later ones sort after earlier ones."""
+
+BLOB = "blob"
+CHILD = "manifest"
+SUBJECT = "subject"
+SELF = "self"
+NEEDS = (BLOB, SELF)
+"""References that keep bytes alive. ``SELF`` stands for the manifest's own bytes."""
+
+HOSTED = ""
+"""The upstream of a hosted repository: NULL would make unique keys of it pointless."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+schema_versions = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), primary_key=True),
+)
+
+repositories = Table(
+    "repositories",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("upstream", PlainText, nullable=False),
+    Column("name", PlainText, nullable=False),
+    UniqueConstraint("upstream", "name"),
+)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("tag", PlainText, primary_key=True),
+    Column("digest", DigestText, nullable=False),
+    Column("media_type", PlainText, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("confirmed_at", Time, nullable=False),
+    Index(None, "repository_id", "digest"),
+    sqlite_with_rowid=False,
+)
+
+manifests = Table(
+    "manifests",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("repository_id", ForeignKey("repositories.id"), nullable=False),
+    Column("digest", DigestText, nullable=False),
+    Column("media_type", PlainText, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("stored_at", Time, nullable=False),
+    Column("last_used_at", Time, nullable=False),
+    UniqueConstraint("repository_id", "digest"),
+    Index(None, "digest"),
+    Index(None, "last_used_at", "id"),
+)
+
+# What a manifest refers to is kept for each repository that has it, although it follows from the
+# bytes: so every question about one repository is one search, whatever other repositories have.
+manifest_references = Table(
+    "manifest_references",
+    metadata,
+    Column(
+        "manifest_id",
+        ForeignKey("manifests.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("kind", PlainText, primary_key=True),
+    Column("child_digest", DigestText, primary_key=True),
+    Column("repository_id", ForeignKey("repositories.id"), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("media_type", PlainText, nullable=False),
+    Column("platform", PlainText),
+    CheckConstraint(f"kind IN ('{BLOB}', '{CHILD}', '{SUBJECT}', '{SELF}')", name="kind"),
+    Index(None, "child_digest", "repository_id", "kind"),
+    sqlite_with_rowid=False,
+)
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("digest", DigestText, primary_key=True),
+    Column("size", BigInteger, nullable=False),
+    Column("stored_at", Time, nullable=False),
+    Column("last_used_at", Time, nullable=False),
+    Index(None, "last_used_at", "digest"),
+    sqlite_with_rowid=False,
+)
+
+blob_links = Table(
+    "blob_links",
+    metadata,
+    Column("digest", DigestText, primary_key=True),
+    Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", PlainText, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)

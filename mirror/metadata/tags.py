@@ -1,0 +1,44 @@
+"""Statements about tags."""
+
+from sqlalchemy import Connection, delete, select
+
+from mirror.metadata.repositories import ensure_repository, id_of
+from mirror.metadata.schema import tags
+from mirror.metadata.upsert import insert_into
+from mirror.oci.manifest import Descriptor
+from mirror.oci.reference import Tag
+from mirror.ports.metadata import TagRecord
+from mirror.ports.repository import Repository
+
+
+def get_tag(connection: Connection, repository: Repository, tag: Tag) -> TagRecord | None:
+    row = connection.execute(
+        select(tags.c.media_type, tags.c.digest, tags.c.size, tags.c.confirmed_at).where(
+            tags.c.repository_id == id_of(repository), tags.c.tag == tag.value
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    return TagRecord(Descriptor(row.media_type, row.digest, row.size), row.confirmed_at)
+
+
+def put_tag(connection: Connection, repository: Repository, tag: Tag, record: TagRecord) -> None:
+    values = {
+        "digest": record.descriptor.digest,
+        "media_type": record.descriptor.media_type,
+        "size": record.descriptor.size,
+        "confirmed_at": record.confirmed_at,
+    }
+    key = {"repository_id": ensure_repository(connection, repository), "tag": tag.value}
+    connection.execute(
+        insert_into(connection, tags)
+        .values(key | values)
+        .on_conflict_do_update(index_elements=[tags.c.repository_id, tags.c.tag], set_=values)
+    )
+
+
+def delete_tag(connection: Connection, repository: Repository, tag: Tag) -> bool:
+    result = connection.execute(
+        delete(tags).where(tags.c.repository_id == id_of(repository), tags.c.tag == tag.value)
+    )
+    return result.rowcount > 0
