@@ -81,6 +81,8 @@ def _require_regular(descriptor: int) -> None:
 
 def slice_of(file: FileIO, start: int, stop: int) -> FileSlice:
     """Raises StorageError when the file does not have these bytes now."""
+    if file.closed:
+        raise StorageError("the file is closed")
     with storage_errors("read a file"):
         size = os.fstat(file.fileno()).st_size
     if not 0 <= start <= stop <= size:

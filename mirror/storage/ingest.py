@@ -63,7 +63,9 @@ class FileIngest:
         self._writing: FileIO | None = None
         self._reading: FileIO | None = None
         self._ended = False
+        self._lost = False
         self._busy = False
+        self._threads = 0
         self._closing = False
 
     @property
@@ -72,23 +74,21 @@ class FileIngest:
 
     async def resume(self) -> None:
         """Open the file and hash what it holds, a few steps at a time so that it can be stopped."""
-        await self._in_thread("begin an ingest", self._open)
-        while await self._in_thread("resume an ingest", self._hash_more):
+        await self._alone("begin an ingest", self._open)
+        while await self._alone("resume an ingest", self._hash_more):
             pass
 
     async def start_over(self) -> None:
         """Begin with an empty file, whatever a crash has left."""
-        await self._in_thread("begin an ingest", self._create_anew)
+        await self._alone("begin an ingest", self._create_anew)
 
     async def write(self, chunk: bytes) -> None:
-        await self._in_thread("write a blob", lambda: self._append(chunk))
+        await self._alone("write a blob", lambda: self._append(chunk))
 
     async def written(self, start: int, stop: int) -> AsyncIterator[FileSlice]:
-        if not 0 <= start <= stop <= self._offset:
-            raise StorageError(f"bytes {start} to {stop} were asked, {self._offset} are written")
+        self._check_written(start, stop)
         if start < stop:
-            with storage_errors("read an ingest"):
-                yield slice_of(self._reader(), start, stop)
+            yield slice_of(self._reader(), start, stop)
 
     def digest(self) -> Digest:
         return Digest("sha256", self._hasher.hexdigest())
@@ -97,42 +97,57 @@ class FileIngest:
         return self._hasher.copy()
 
     async def verify(self, digest: Digest) -> None:
-        if digest in (self._verified, self.digest()):
+        if digest == self._verified:
             return
-        actual = self.digest() if digest.algorithm == "sha256" else await self._read_digest(digest)
+        actual = self.digest()
+        if actual.algorithm != digest.algorithm:
+            encoded = await self._hash(digest.hasher(), 0, self._offset)
+            actual = Digest(digest.algorithm, encoded)
         if actual != digest:
             raise DigestMismatch(digest, actual)
         self._verified = digest
 
+    async def hash_range(self, start: int, stop: int) -> str:
+        return await self._hash(hashlib.sha256(), start, stop)
+
     async def publish(self, digest: Digest) -> None:
         await self.verify(digest)
-        await self._in_thread("publish a blob", lambda: self._publish(digest))
+        self._reader()  # those who follow go on reading when the file has another name
+        await self._alone("publish a blob", lambda: self._publish(digest))
 
     async def abort(self) -> None:
         if not self._ended:
-            await self._in_thread("abort an ingest", self._remove)
+            await self._alone("abort an ingest", self._remove)
 
     async def quarantine(self, reason: str) -> None:
-        await self._in_thread("quarantine an ingest", lambda: self._set_aside(reason))
+        await self._alone("quarantine an ingest", lambda: self._set_aside(reason))
 
     def close(self) -> None:
-        if self._busy:
+        if self._threads:
             self._closing = True
             return
         self._end()
         if self._reading is not None:
             self._reading.close()
 
-    async def _in_thread(self, action: str, work: Callable[[], T]) -> T:
+    async def _alone(self, action: str, work: Callable[[], T]) -> T:
         if self._ended:
             raise StorageError(f"cannot {action}: it has ended")
         if self._busy:
             raise StorageError(f"cannot {action}: it is busy")
         self._busy = True
         try:
-            return await in_thread(self._surroundings.executor, action, work)
+            return await self._in_thread(action, work)
         finally:
             self._busy = False
+
+    async def _in_thread(self, action: str, work: Callable[[], T]) -> T:
+        """No file is closed meanwhile: its number may be another file's a moment later."""
+        self._threads += 1
+        try:
+            return await in_thread(self._surroundings.executor, action, work)
+        finally:
+            self._threads -= 1
             if self._closing:
                 self.close()
 
@@ -166,23 +181,17 @@ class FileIngest:
             self._offset += len(step)
         return True
 
-    async def _read_digest(self, digest: Digest) -> Digest:
-        hasher = digest.hasher()
-        position = 0
-        while position < self._offset:
-            start = position
-            position = min(start + _STEP * _STEPS_AT_ONCE, self._offset)
-            await self._in_thread("verify a blob", partial(self._feed, hasher, start, position))
-        return Digest(digest.algorithm, hasher.hexdigest())
+    async def _hash(self, hasher: Hasher, start: int, stop: int) -> str:
+        self._check_written(start, stop)
+        for first in range(start, stop, _STEP * _STEPS_AT_ONCE):
+            last = min(first + _STEP * _STEPS_AT_ONCE, stop)
+            feeding = partial(_feed, hasher, self._reader(), first, last)
+            await self._in_thread("read an ingest", feeding)
+        return hasher.hexdigest()
 
-    def _feed(self, hasher: Hasher, start: int, stop: int) -> None:
-        descriptor = self._reader().fileno()
-        while start < stop:
-            step = os.pread(descriptor, min(_STEP, stop - start), start)
-            if not step:
-                raise StorageError("the file of an ingest became shorter")
-            hasher.update(step)
-            start += len(step)
+    def _check_written(self, start: int, stop: int) -> None:
+        if not 0 <= start <= stop <= self._offset:
+            raise StorageError(f"bytes {start} to {stop} were asked, {self._offset} are written")
 
     def _append(self, chunk: bytes) -> None:
         descriptor = self._writer().fileno()
@@ -199,8 +208,9 @@ class FileIngest:
         self._surroundings.checkpoint("ingest.written")
 
     def _publish(self, digest: Digest) -> None:
+        if digest != self._verified:
+            raise StorageError("the ingest was written to while it was verified")
         self._surroundings.checkpoint("publish.verified")
-        self._reader()  # those who follow go on reading when the name has changed
         self._seal(self._writer().fileno())
         self._surroundings.checkpoint("publish.synced")
         self._surroundings.blobs.place(self._path, digest, self._offset)
@@ -222,8 +232,7 @@ class FileIngest:
 
     def _lose(self) -> None:
         """After a failed fsync the file may hold anything, and a second one would not tell."""
-        if self._reading is not None:
-            self._reading.close()
+        self._lost = True
         with suppress(OSError):
             self._path.unlink()
         self._end()
@@ -244,10 +253,12 @@ class FileIngest:
             self._writing.close()
 
     def _reader(self) -> FileIO:
+        """Called on the event loop only, lest two threads open it at once."""
         if self._reading is None and not self._ended:
-            self._reading = open_regular(self._path)
-        if self._reading is None or self._reading.closed:
-            raise StorageError("the ingest is closed, or its bytes are gone")
+            with storage_errors("read an ingest"):
+                self._reading = open_regular(self._path)
+        if self._reading is None or self._lost:
+            raise StorageError("the bytes of the ingest are gone")
         return self._reading
 
     def _writer(self) -> FileIO:
@@ -259,3 +270,12 @@ class FileIngest:
         """The clock that ages are measured with later is ours, not the file system's."""
         now = self._surroundings.clock.now().timestamp()
         os.utime(descriptor, (now, now))
+
+
+def _feed(hasher: Hasher, file: FileIO, start: int, stop: int) -> None:
+    while start < stop:
+        step = os.pread(file.fileno(), min(_STEP, stop - start), start)
+        if not step:
+            raise StorageError("the file of an ingest became shorter")
+        hasher.update(step)
+        start += len(step)
