@@ -1,14 +1,13 @@
 """The Upstream port over HTTP: what each question is, as a request, and what its answer means.
 
-How a request is sent, and sent again, is put together here from the parts in this package.
+How a request is sent, and sent again, is the business of the other modules.
 """
 
 import asyncio
 import random as system_random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from importlib.metadata import version
 
 from yarl import URL
 
@@ -20,25 +19,15 @@ from mirror.oci.media_type import ACCEPTED
 from mirror.oci.reference import Reference, RepositoryName, Tag
 from mirror.ports.clock import Clock
 from mirror.ports.upstream import RemoteBlob, UpstreamStatus
-from mirror.upstream.authorised import Authorised, Ping
-from mirror.upstream.bearer import Bearer
+from mirror.upstream.assembly import assemble
 from mirror.upstream.blobs import BlobReader
-from mirror.upstream.breaker import Breaker
-from mirror.upstream.connection import Connection
 from mirror.upstream.download import Span
-from mirror.upstream.guard import Guard
-from mirror.upstream.login import Login
 from mirror.upstream.manifests import ManifestReader, Unclear
-from mirror.upstream.origin import origin_of, parse_remote_url
-from mirror.upstream.quota import is_current, parse_quota
-from mirror.upstream.realm import RealmPolicy
-from mirror.upstream.redirect import Introduction, Redirects, Wish
-from mirror.upstream.resolver import Lookup, Resolver, system_lookup
-from mirror.upstream.retry import Retrying
+from mirror.upstream.quota import is_current
+from mirror.upstream.redirect import Wish
+from mirror.upstream.resolver import Lookup, system_lookup
+from mirror.upstream.retry import Pauses
 from mirror.upstream.settings import UpstreamSettings
-from mirror.upstream.tally import Tally
-from mirror.upstream.token_endpoint import TokenEndpoint
-from mirror.upstream.verdict import Verdict
 
 _ANYTHING = "*/*"
 _FIRST_BYTE = Span(0, 1)
@@ -60,36 +49,17 @@ class HttpUpstream:
         lookup: Lookup = system_lookup,
     ) -> None:
         """Raises ValueError for a ``url`` or ``realms`` that make no sense."""
-        base = parse_remote_url(settings.url.rstrip("/"))
-        if base is None or base.query_string:
-            raise ValueError(f"{settings.url!r} is not the address of a registry")
-        origin = origin_of(base)
-        agent = f"mirror/{version('mirror')}"
-        via = f"1.1 mirror-{settings.instance}" if settings.instance else None
-        credential = settings.credential
-        secrets = credential.secrets if credential else ()
-
-        self._base = str(base).rstrip("/")
+        parts = assemble(settings, clock, Pauses(random, sleep), lookup)
+        self._base = parts.base
         self._clock = clock
-        self._tally = Tally()
-        self._breaker = Breaker(clock)
-        self._login = Login(settings.name, credential, clock)
-        policy = RealmPolicy(settings.name, origin, settings.realms)
-        guard = Guard(policy.hosts)
-        self._connection = Connection(settings, guard, Resolver(guard, clock, lookup), self._tally)
-        verdict = Verdict(settings.name, self._connection, clock, secrets)
-        redirects = Redirects(
-            settings.name, origin, self._connection, Introduction(agent, via), self._observe
-        )
-        endpoint = TokenEndpoint(self._connection, verdict, self._login, clock, self._tally, agent)
-        ping = Ping(URL(f"{self._base}/v2/", encoded=True), redirects, verdict)
-        self._bearer = Bearer(policy, endpoint, self._login, ping, clock)
-        authorised = Authorised(redirects, self._bearer, verdict)
-        self._registry = Retrying(
-            authorised, verdict, self._breaker, self._tally, clock, random, sleep
-        )
-        self._manifests = ManifestReader(self._connection, verdict)
-        self._blobs = BlobReader(self._connection, verdict, self._tally)
+        self._connection = parts.connection
+        self._registry = parts.registry
+        self._bearer = parts.bearer
+        self._breaker = parts.breaker
+        self._login = parts.login
+        self._tally = parts.tally
+        self._manifests = ManifestReader(parts.connection, parts.verdict)
+        self._blobs = BlobReader(parts.connection, parts.verdict, parts.tally)
 
     async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | Manifest | None:
         wish = Wish("HEAD", self._url(name, "manifests", tag), ACCEPTED)
@@ -157,9 +127,4 @@ class HttpUpstream:
         return Wish("GET", self._url(name, "blobs", digest), _ANYTHING, byte_range)
 
     def _url(self, name: RepositoryName, kind: str, reference: Reference) -> URL:
-        return URL(f"{self._base}/v2/{name}/{kind}/{reference}", encoded=True)
-
-    def _observe(self, headers: Mapping[str, str]) -> None:
-        quota = parse_quota(headers, self._clock.now())
-        if quota is not None:
-            self._breaker.observe(quota)
+        return URL(f"{self._base}{name}/{kind}/{reference}", encoded=True)

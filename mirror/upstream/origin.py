@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Literal
 
 from yarl import URL
@@ -12,6 +13,7 @@ _AUTHORITY = re.compile(
     r"(?i:https?)://(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])"
     r"(?::[0-9]{1,5})?(?=[/?#]|\Z)"
 )
+_NUMERIC_ENDING = re.compile(r"(?:.*\.)?(?:[0-9]+|0[xX][0-9A-Fa-f]*)")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -44,7 +46,7 @@ def parse_remote_url(text: str, base: URL | None = None) -> URL | None:
 
     Relative ones are resolved against ``base``. Not a byte of path or query is changed, since
     they may be signed. Refused are user names, backslashes, blanks, control characters, host
-    names that are not plain ASCII, and impossible ports.
+    names that are not plain ASCII, addresses in odd notations, and impossible ports.
     """
     if not text or not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
         return None
@@ -57,9 +59,10 @@ def parse_remote_url(text: str, base: URL | None = None) -> URL | None:
         url = URL(text, encoded=True)
         if base is not None and is_relative:
             url = base.join(url)
+        is_possible = bool(url.port)  # yarl reads ports no earlier
     except ValueError:
         return None
-    if not url.port:
+    if not is_possible or _is_odd_number(url.raw_host or ""):
         return None
     return url.with_fragment(None) if url.raw_fragment else url
 
@@ -69,3 +72,13 @@ def origin_of(url: URL) -> Origin:
     scheme: Literal["http", "https"] = "https" if url.scheme.lower() == "https" else "http"
     host = (url.raw_host or "").lower()
     return Origin(scheme, host, url.port or _DEFAULT_PORTS[scheme])
+
+
+def _is_odd_number(host: str) -> bool:
+    """``127.1``, ``0x7f.0.0.1``: an address to the system's resolver, a name to others."""
+    if ":" in host or _NUMERIC_ENDING.fullmatch(host) is None:
+        return False
+    try:
+        return str(IPv4Address(host)) != host
+    except ValueError:
+        return True

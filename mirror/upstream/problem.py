@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 import msgspec
 
+_SHORTEST_WAIT = 1.0
 _LONGEST_WAIT = 24 * 3600.0
 _MOST_DIGITS = 9
 
@@ -42,15 +43,19 @@ def parse_problem(content: bytes) -> Problem | None:
 
 
 def parse_retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds from ``now``, a day at most; None where nothing sensible was said."""
+    """Seconds from ``now``, between one and a day; None where nothing sensible was said."""
     if text is None:
         return None
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:_MOST_DIGITS]), _LONGEST_WAIT)
+        return _bounded(float(text[:_MOST_DIGITS]))
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), _LONGEST_WAIT)
+    return _bounded((moment - now).total_seconds())
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, _SHORTEST_WAIT), _LONGEST_WAIT)

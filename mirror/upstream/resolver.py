@@ -40,13 +40,21 @@ class Resolver(AbstractResolver):
     """Resolves in threads of its own, once for all who ask, and remembers.
 
     An address that was good stays in use for an hour while the name server fails, and while it is
-    slow. (The base class is aiohttp's way of asking for this.)
+    slow, that is, takes more than ``patience`` seconds. (The base class is aiohttp's way of asking
+    for this.)
     """
 
-    def __init__(self, guard: Guard, clock: Clock, lookup: Lookup = system_lookup) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        clock: Clock,
+        lookup: Lookup = system_lookup,
+        patience: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._guard = guard
         self._clock = clock
         self._lookup = lookup
+        self._patience = patience
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolver")
         self._flights: Flights[tuple[str, socket.AddressFamily], tuple[str, ...]] = Flights()
         self._known: LRUCache[tuple[str, socket.AddressFamily], _Known] = LRUCache(_MOST_HOSTS)
@@ -76,7 +84,7 @@ class Resolver(AbstractResolver):
         self, host: str, family: socket.AddressFamily, known: _Known
     ) -> tuple[str, ...]:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(self._patience):
                 return await self._ask(host, family)
         except OSError:
             return known.addresses

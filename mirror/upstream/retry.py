@@ -1,8 +1,8 @@
 """Trying again: what is worth it, when, and how often."""
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from mirror.oci.challenge import Scope
@@ -30,6 +30,14 @@ _LONGEST_EFFORT = 10.0
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Pauses:
+    """``random`` is between 0 and 1, ``sleep`` takes seconds."""
+
+    random: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+
+
 class Retrying:
     """Attempts, each from the registry's own address on, so that signed addresses are new ones."""
 
@@ -40,16 +48,14 @@ class Retrying:
         breaker: Breaker,
         tally: Tally,
         clock: Clock,
-        random: Callable[[], float],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        pauses: Pauses,
     ) -> None:
         self._authorised = authorised
         self._verdict = verdict
         self._breaker = breaker
         self._tally = tally
         self._clock = clock
-        self._random = random
-        self._sleep = sleep
+        self._pauses = pauses
 
     async def run(self, wish: Wish, scope: Scope, use: Callable[[Answer], Awaitable[T]]) -> T:
         """What ``use`` makes of an answer that is no passing trouble.
@@ -63,10 +69,10 @@ class Retrying:
                 return await self._attempt(wish, scope, use)
             except UpstreamError as error:
                 effort = self._clock.monotonic() - began
-                delay = retry_delay(error, attempt, effort, self._random())
+                delay = retry_delay(error, attempt, effort, self._pauses.random())
                 if delay is None or self._breaker.wait(is_pull=wish.is_pull) > delay:
                     raise
-            await self._sleep(delay)
+            await self._pauses.sleep(delay)
         raise AssertionError
 
     async def _attempt(self, wish: Wish, scope: Scope, use: Callable[[Answer], Awaitable[T]]) -> T:

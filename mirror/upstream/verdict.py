@@ -1,6 +1,5 @@
 """What an answer other than success means."""
 
-import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -24,7 +23,6 @@ from mirror.upstream.redirect import Answer
 _REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 _UNSUPPORTED = (HTTPStatus.NOT_IMPLEMENTED, HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
 _ERROR_LIMIT = 64 * 1024
-_PATIENCE_SECONDS = 5.0
 _PULL_LIMIT = "TOOMANYREQUESTS"
 
 
@@ -52,14 +50,13 @@ class Verdict:
 
         ``is_pull``: what was asked counts against a pull limit, so that a 429 may mean only that.
         """
-        if response.status != HTTPStatus.TOO_MANY_REQUESTS and not _is_server_error(
-            response.status
-        ):
+        is_throttled = response.status == HTTPStatus.TOO_MANY_REQUESTS
+        if not is_throttled and not _is_server_error(response.status):
             return None
         reading = await self._read(response)
         message = self._message(response, reading)
         wait = parse_retry_after(response.headers.get("Retry-After"), self._clock.now())
-        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if is_throttled:
             is_limit = reading.problem is not None and reading.problem.code == _PULL_LIMIT
             kind = QuotaExhausted if is_pull and is_limit else UpstreamThrottled
             return kind(message, wait)
@@ -83,9 +80,8 @@ class Verdict:
 
     async def _read(self, response: ClientResponse) -> _Reading:
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
-                content = await self._connection.read(response, _ERROR_LIMIT)
-        except (UpstreamError, TimeoutError):
+            content = await self._connection.read(response, _ERROR_LIMIT)
+        except UpstreamError:
             return _Reading(None, "")
         problem = parse_problem(content)
         if problem is not None:
