@@ -9,6 +9,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
@@ -31,9 +32,19 @@ log = logging.getLogger(__name__)
 HIT = Handling(Result.HIT)
 
 
+class Room(Protocol):
+    """Keeps what is stored within its limits."""
+
+    async def make_room(self, size: int) -> None:
+        """Raises StorageFull when ``size`` more bytes may not be stored."""
+
+    def added(self, size: int) -> None:
+        """``size`` bytes were stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class BlobPorts:
-    """What the use case works with. ``make_room`` raises StorageFull when there is none."""
+    """What the use case works with. ``pause`` waits after so many failures in a row."""
 
     store: BlobStore
     links: BlobLinks
@@ -42,7 +53,7 @@ class BlobPorts:
     clock: Clock
     usage: Usage
     statistics: Statistics
-    make_room: Callable[[int], Awaitable[None]]
+    room: Room
     pause: Callable[[int], Awaitable[None]]
 
 
@@ -220,7 +231,7 @@ class Blobs:
                 ports.store.ingest, f"fill-{digest.algorithm}-{digest.encoded}"
             ),
             size=announced,
-            admit=ports.make_room,
+            admit=ports.room.make_room,
             received=functools.partial(self._received, repository.upstream or ""),
             stored=functools.partial(self._stored, repository, digest),
             pause=ports.pause,
@@ -243,4 +254,5 @@ class Blobs:
     async def _stored(self, repository: Repository, digest: Digest, size: int) -> None:
         now = self._ports.clock.now()
         await self._ports.links.put_blob(repository, BlobRecord(digest, size), now)
+        self._ports.room.added(size)
         self._ports.usage.touch(Use(None, digest))

@@ -6,6 +6,7 @@ reads; applying checks again inside the transaction that deletes.
 """
 
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,12 @@ log = logging.getLogger(__name__)
 
 BATCH = 100
 """Manifests removed in one transaction, and blobs."""
+
+ROUND = 2000
+"""Victims planned before they are removed: a plan for a million rows must not fill the memory."""
+
+MOST_NAMED = 1000
+"""Victims that a report names; the others are counted."""
 
 T = TypeVar("T")
 
@@ -50,12 +57,14 @@ class Victim:
 class EvictionReport:
     """What an eviction did, or would do. ``needed`` and ``freed`` are bytes.
 
-    ``kept`` counts what was old enough to go and was protected, by reason.
+    ``count`` is that of all victims, of which the first are named. ``kept`` counts what was old
+    enough to go and was protected, by reason.
     """
 
     reason: str
     needed: int
     freed: int
+    count: int
     victims: tuple[Victim, ...]
     kept: tuple[tuple[str, int], ...]
     dry_run: bool
@@ -76,47 +85,48 @@ class EvictionPorts:
 
 @dataclass(slots=True)
 class Plan:
-    """The victims so far. ``remaining`` counts the manifests that still need a blob."""
+    """The victims of one round, and what they leave of the others' needs.
 
-    needed: int
+    ``remaining`` counts, for blobs of victims that others still need, how many do.
+    """
+
     freed: int = 0
+    count: int = 0
     manifests: list[IdleManifest] = field(default_factory=list)
     blobs: list[Digest] = field(default_factory=list)
-    victims: list[Victim] = field(default_factory=list)
+    named: list[Victim] = field(default_factory=list)
     remaining: dict[Digest, int] = field(default_factory=dict)
-    kept: dict[str, int] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
 
     @property
-    def enough(self) -> bool:
-        return self.freed >= self.needed
+    def full(self) -> bool:
+        return len(self.manifests) + len(self.blobs) >= ROUND
 
     def take(self, idle: Idle) -> None:
-        if isinstance(idle, IdleManifest):
-            self._take_manifest(idle)
-        else:
-            self._take_blob(idle)
+        victim = self._manifest(idle) if isinstance(idle, IdleManifest) else self._blob(idle)
+        self.freed += victim.size
+        self.count += 1
+        if len(self.named) < MOST_NAMED:
+            self.named.append(victim)
 
-    def keep(self, reason: str) -> None:
-        self.kept[reason] = self.kept.get(reason, 0) + 1
+    def next_round(self) -> None:
+        self.manifests, self.blobs = [], []
 
-    def _take_manifest(self, idle: IdleManifest) -> None:
+    def _manifest(self, idle: IdleManifest) -> Victim:
         freed = 0
         for blob, needed_by in idle.blobs:
-            left = self.remaining.get(blob.digest, needed_by) - 1
-            self.remaining[blob.digest] = left
-            if left == 0:
+            left = self.remaining.pop(blob.digest, needed_by) - 1
+            if left > 0:
+                self.remaining[blob.digest] = left
+            else:
                 self.blobs.append(blob.digest)
                 freed += blob.size
-        self.freed += freed
         self.manifests.append(idle)
-        self.victims.append(
-            Victim(idle.descriptor.digest, freed, idle.last_used_at, idle.repository, idle.tags)
-        )
+        return Victim(idle.descriptor.digest, freed, idle.last_used_at, idle.repository, idle.tags)
 
-    def _take_blob(self, idle: IdleBlob) -> None:
-        self.freed += idle.blob.size
+    def _blob(self, idle: IdleBlob) -> Victim:
         self.blobs.append(idle.blob.digest)
-        self.victims.append(Victim(idle.blob.digest, idle.blob.size, idle.last_used_at))
+        return Victim(idle.blob.digest, idle.blob.size, idle.last_used_at)
 
 
 class Eviction:
@@ -129,28 +139,33 @@ class Eviction:
         """Free ``needed`` bytes if that many may go, or say what would go."""
         await self._ports.flush()
         begun_at = self._ports.clock.now()
-        plan = await self._plan(needed)
-        freed = plan.freed if dry_run else await self._apply(plan, begun_at)
-        report = EvictionReport(
-            reason, needed, freed, tuple(plan.victims), tuple(sorted(plan.kept.items())), dry_run
-        )
-        if not dry_run and plan.victims:
-            log.info("evicted %d of %d bytes asked for: %s", freed, needed, reason)
-        return report
+        plan, freed = Plan(), 0
+        if needed > 0:
+            async for idle in oldest_first(self._ports.facts):
+                self._consider(plan, idle)
+                done = plan.freed >= needed
+                if not dry_run and (done or plan.full):
+                    freed += await self._apply(plan, begun_at)
+                if done:
+                    break
+            if not dry_run:
+                freed += await self._apply(plan, begun_at)
+        return self._report(plan, needed, reason, plan.freed if dry_run else freed, dry_run=dry_run)
 
-    async def _plan(self, needed: int) -> Plan:
-        plan = Plan(needed)
-        if plan.enough:
-            return plan
-        async for idle in oldest_first(self._ports.facts):
-            protected = self._protected(idle)
-            if protected is not None:
-                plan.keep(protected)
-                continue
+    def _report(
+        self, plan: Plan, needed: int, reason: str, freed: int, *, dry_run: bool
+    ) -> EvictionReport:
+        if plan.count and not dry_run:
+            log.info("evicted %d bytes of %d asked for: %s", freed, needed, reason)
+        kept = tuple(sorted(plan.kept.items()))
+        return EvictionReport(reason, needed, freed, plan.count, tuple(plan.named), kept, dry_run)
+
+    def _consider(self, plan: Plan, idle: Idle) -> None:
+        protected = self._protected(idle)
+        if protected is None:
             plan.take(idle)
-            if plan.enough:
-                break
-        return plan
+        else:
+            plan.kept[protected] += 1
 
     def _protected(self, idle: Idle) -> str | None:
         reasons = (protection(idle) for protection in self._ports.protections)
@@ -159,6 +174,7 @@ class Eviction:
     async def _apply(self, plan: Plan, begun_at: datetime) -> int:
         """Rows first, then files. Returns the bytes that were freed."""
         freed = 0
+        count = len(plan.manifests) + len(plan.blobs)
         for manifests in _batches(plan.manifests):
             await self._ports.facts.evict(manifests, (), begun_at)
         for blobs in _batches(plan.blobs):
@@ -166,8 +182,9 @@ class Eviction:
                 freed += record.size
                 self._ports.removed(record.size)
                 await self._delete(record.digest)
+        plan.next_round()
         self._ports.statistics.counted("evicted_bytes", count=freed)
-        self._ports.statistics.counted("evicted", count=len(plan.manifests) + len(plan.blobs))
+        self._ports.statistics.counted("evicted", count=count)
         return freed
 
     async def _delete(self, digest: Digest) -> None:

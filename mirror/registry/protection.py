@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from mirror.oci.digest import Digest
-from mirror.ports.metadata import IdleManifest
+from mirror.ports.metadata import IdleManifest, Use
 from mirror.registry.eviction import Idle, Protection
+from mirror.registry.usage import Usage
 
 
 def unreachable_upstreams(frozen: Callable[[], frozenset[str]]) -> Protection:
@@ -32,5 +33,19 @@ def in_use(using: Callable[[Digest], bool]) -> Protection:
             else (idle.blob.digest,)
         )
         return "in use" if any(using(digest) for digest in digests) else None
+
+    return protect
+
+
+def used_just_now(usage: Usage) -> Protection:
+    """A use that is not written yet counts too."""
+
+    def protect(idle: Idle) -> str | None:
+        use = (
+            Use(idle.repository, idle.descriptor.digest)
+            if isinstance(idle, IdleManifest)
+            else Use(None, idle.blob.digest)
+        )
+        return "used just now" if use in usage else None
 
     return protect

@@ -16,6 +16,10 @@ class Usage:
     def touch(self, use: Use) -> None:
         self._uses[use] = self._clock.now()
 
+    def __contains__(self, use: Use) -> bool:
+        """Whether it was used since the last flush."""
+        return use in self._uses
+
     def __len__(self) -> int:
         return len(self._uses)
 

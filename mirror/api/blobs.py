@@ -1,0 +1,88 @@
+"""``GET`` and ``HEAD /v2/<name>/blobs/<digest>``."""
+
+from aiohttp import web
+
+from mirror.api.access_log import SENT
+from mirror.api.headers import API_VERSION, FOR_EVER, cache_status, entity_tag
+from mirror.api.path import ResourcePath
+from mirror.api.request import namespace_header, namespaces
+from mirror.api.sending import Outcome, send
+from mirror.api.services import SERVICES, Services
+from mirror.oci.byte_range import (
+    ByteRange,
+    Unsatisfiable,
+    content_range,
+    resolve_range,
+    unsatisfied_range,
+)
+from mirror.oci.digest import parse_digest
+from mirror.registry.answer import BlobAnswer
+
+
+async def get_blob(request: web.Request, path: ResourcePath) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    route = services.router.route(path.name, namespaces(request))
+    digest = parse_digest(path.item)
+    if request.method == "HEAD":
+        answer = await services.blobs.head(route, digest)
+        _count(services, answer)
+        return web.Response(headers=_headers(request, answer, answer.size))
+    answer = await services.blobs.get(route, digest)
+    try:
+        with services.in_use.hold(digest):
+            return await _send(request, services, answer)
+    finally:
+        if answer.blob is not None:
+            answer.blob.close()
+
+
+async def _send(request: web.Request, services: Services, answer: BlobAnswer) -> web.StreamResponse:
+    _count(services, answer)
+    part = _part(request, answer)
+    if isinstance(part, Unsatisfiable):
+        headers = _headers(request, answer, 0)
+        return web.Response(
+            status=416, headers=headers | {"Content-Range": unsatisfied_range(answer.size)}
+        )
+    whole = part or ByteRange(0, answer.size)
+    headers = _headers(request, answer, whole.length)
+    if part is not None:
+        headers["Content-Range"] = content_range(part, answer.size)
+    response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
+    outcome = Outcome()
+    try:
+        if answer.blob is not None:
+            pieces = answer.blob.pieces(whole.start, whole.stop)
+            await send(request, response, pieces, services.write_timeout, outcome)
+    finally:
+        request[SENT] = outcome.sent
+        services.statistics.served(
+            answer.repository.upstream, "blob", answer.handling.result, outcome.sent
+        )
+    return response
+
+
+def _part(request: web.Request, answer: BlobAnswer) -> ByteRange | Unsatisfiable | None:
+    condition = request.headers.get("If-Range")
+    if condition is not None and condition != entity_tag(answer.digest):
+        return None
+    ranges = request.headers.getall("Range", ())
+    return resolve_range(ranges[0], answer.size) if len(ranges) == 1 else None
+
+
+def _headers(request: web.Request, answer: BlobAnswer, length: int) -> dict[str, str]:
+    return {
+        "Content-Type": "application/octet-stream",
+        "Content-Length": str(length),
+        "Docker-Content-Digest": str(answer.digest),
+        "ETag": entity_tag(answer.digest),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": FOR_EVER,
+        "X-Content-Type-Options": "nosniff",
+        API_VERSION[0]: API_VERSION[1],
+        "Cache-Status": cache_status(answer.handling),
+    } | namespace_header(request)
+
+
+def _count(services: Services, answer: BlobAnswer) -> None:
+    services.statistics.answered(answer.repository.upstream, "blob", answer.handling.result)

@@ -1,0 +1,69 @@
+"""``GET`` and ``HEAD /v2/<name>/manifests/<reference>``."""
+
+from aiohttp import web
+
+from mirror.api.headers import (
+    API_VERSION,
+    FOR_EVER,
+    cache_status,
+    entity_tag,
+    matches_entity_tag,
+    warning,
+)
+from mirror.api.path import ResourcePath
+from mirror.api.request import namespace_header, namespaces
+from mirror.api.services import SERVICES, Services
+from mirror.oci.digest import Digest
+from mirror.oci.reference import Reference, parse_reference
+from mirror.registry.answer import ManifestAnswer
+from mirror.registry.routing import Route
+
+
+async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
+    services = request.app[SERVICES]
+    route = services.router.route(path.name, namespaces(request))
+    reference = parse_reference(path.item)
+    answer = services.manifests.peek(route, reference)
+    if answer is None:
+        answer = await _answer(services, route, reference, content=request.method == "GET")
+    _count(services, answer, sent=request.method == "GET")
+    headers = manifest_headers(answer, immutable=isinstance(reference, Digest))
+    headers.update(namespace_header(request))
+    if matches_entity_tag(request.headers.getall("If-None-Match", ()), answer.descriptor.digest):
+        del headers["Content-Length"], headers["Content-Type"]
+        return web.Response(status=304, headers=headers)
+    body = answer.content if request.method == "GET" else None
+    return web.Response(body=body, headers=headers)
+
+
+async def _answer(
+    services: Services, route: Route, reference: Reference, *, content: bool
+) -> ManifestAnswer:
+    if isinstance(reference, Digest):
+        return await services.manifests.get(route, reference)
+    return await services.manifests.resolve(route, reference, content=content)
+
+
+def manifest_headers(answer: ManifestAnswer, *, immutable: bool) -> dict[str, str]:
+    """The same for ``GET`` and ``HEAD``: clients decide by what a ``HEAD`` says."""
+    headers = {
+        "Content-Type": answer.descriptor.media_type,
+        "Content-Length": str(answer.descriptor.size),
+        "Docker-Content-Digest": str(answer.descriptor.digest),
+        "ETag": entity_tag(answer.descriptor.digest),
+        "Cache-Control": FOR_EVER if immutable else "no-cache, no-transform",
+        "X-Content-Type-Options": "nosniff",
+        API_VERSION[0]: API_VERSION[1],
+        "Cache-Status": cache_status(answer.handling),
+    }
+    text = warning(answer.handling)
+    if text is not None:
+        headers["Warning"] = text
+    return headers
+
+
+def _count(services: Services, answer: ManifestAnswer, *, sent: bool) -> None:
+    upstream, result = answer.repository.upstream, answer.handling.result
+    services.statistics.answered(upstream, "manifest", result)
+    if sent:
+        services.statistics.served(upstream, "manifest", result, answer.descriptor.size)

@@ -1,0 +1,25 @@
+"""Which handler answers which path."""
+
+from aiohttp import web
+
+from mirror.api import registry
+from mirror.api.admin import admin_routes
+from mirror.api.errors import render_errors
+from mirror.api.services import SERVICES, Services
+
+LARGEST_BODY = 64 * 1024
+"""Nobody pushes here: what a client may send is small."""
+
+
+def make_application(services: Services) -> web.Application:
+    application = web.Application(middlewares=[render_errors], client_max_size=LARGEST_BODY)
+    application[SERVICES] = services
+    application.add_routes(
+        [
+            web.route("*", "/v2", registry.ping),
+            web.route("*", "/v2/", registry.ping),
+            web.route("*", "/v2/{path:.+}", registry.serve),
+            *admin_routes(),
+        ]
+    )
+    return application

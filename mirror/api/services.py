@@ -1,0 +1,45 @@
+"""What the handlers call: one use case each, put together by the composition root."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from aiohttp import web
+
+from mirror.ports.access import AccessPolicy
+from mirror.ports.blobs import BlobStore
+from mirror.ports.clock import Clock
+from mirror.ports.metadata import Inventory
+from mirror.registry.blobs import Blobs
+from mirror.registry.housekeeping import Housekeeping
+from mirror.registry.in_use import InUse
+from mirror.registry.manifests import Manifests
+from mirror.registry.proxied import ProxiedRegistries
+from mirror.registry.room import Limits
+from mirror.registry.routing import Router
+from mirror.registry.statistics import Statistics
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """``ready`` says why the server cannot serve, ``None`` when it can. A client that takes no
+    byte for ``write_timeout`` is cut off.
+    """
+
+    router: Router
+    manifests: Manifests
+    blobs: Blobs
+    in_use: InUse
+    registries: ProxiedRegistries
+    housekeeping: Housekeeping
+    inventory: Inventory
+    store: BlobStore
+    limits: Limits
+    statistics: Statistics
+    access: AccessPolicy
+    clock: Clock
+    ready: Callable[[], str | None]
+    write_timeout: timedelta
+
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
