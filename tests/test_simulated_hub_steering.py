@@ -1,8 +1,10 @@
 """Watching and steering the simulated hub: log, waiting, speed, going away, TLS, crowds."""
 
 import asyncio
+import contextlib
 import json
 import signal
+import socket
 import ssl
 import sys
 
@@ -93,7 +95,9 @@ async def test_waiting_in_vain_says_what_came_instead() -> None:
 async def test_a_client_that_leaves_ends_a_stall() -> None:
     async with open_hub() as hub:
         hub.faults.add(Fault(route="blob", kind="stall", at=10))
-        _, writer = await open_raw(hub.host, BLOB)
+        reader, writer = await open_raw(hub.host, BLOB)
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(10)  # so that closing sends FIN, not RST
         await hub.wait_for(lambda: hub.stalled == 1)
         await hang_up(writer)
         await hub.wait_for(lambda: hub.stalled == 0 and hub.requests[0].finished)
@@ -108,6 +112,30 @@ async def test_connections_are_kept_alive() -> None:
         async with client.get(hub.url + f"/v2/{NAME}/blobs/sha256:0") as answer:
             assert answer.status == 404
         assert (hub.connections, hub.open_connections) == (1, 1)
+
+
+async def test_waiting_hears_bytes_go_out_and_connections_end() -> None:
+    async with open_hub() as hub, aiohttp.ClientSession() as client:
+        hub.bandwidth = 500_000
+        async with client.get(hub.url + BLOB) as answer:
+            await hub.wait_for(lambda: hub.requests[0].sent >= 10_000)
+            assert hub.requests[0].sent < 50_000
+            await answer.read()
+        await hub.wait_for(lambda: hub.open_requests == 0)
+        assert hub.open_connections == 1
+        await client.close()
+        await hub.wait_for(lambda: hub.open_connections == 0)
+
+
+async def test_a_client_that_does_not_read_holds_the_sending_back() -> None:
+    much = bytes(32_000_000)
+    async with open_hub() as hub:
+        digest = hub.push_blob(NAME, much)
+        _, writer = await open_raw(hub.host, f"/v2/{NAME}/blobs/{digest}")
+        await hub.wait_for(lambda: bool(hub.requests) and hub.requests[0].sent > 0)
+        assert hub.requests[0].sent < len(much)
+        writer.transport.abort()
+        await hub.wait_for(lambda: hub.requests[0].finished)
 
 
 async def test_requests_in_one_packet_are_answered_in_turn() -> None:
@@ -134,6 +162,20 @@ async def test_a_hub_goes_away_and_comes_back_on_its_ports() -> None:
         await hub.start()
         assert (hub.host, hub.token_host, hub.cdn_host) == hosts
         assert (await raw_request(hub.host, BLOB)).body == LAYER
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_connection_does_not_slip_through_when_the_hub_goes_away(turns: int) -> None:
+    async with open_hub() as hub:
+        with socket.create_connection(("127.0.0.1", int(hub.host[10:]))) as late:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await hub.stop()
+            late.setblocking(False)
+            with contextlib.suppress(ConnectionResetError):
+                loop = asyncio.get_running_loop()
+                assert await asyncio.wait_for(loop.sock_recv(late, 1), 1) == b""
+        assert hub.open_connections == 0
 
 
 async def test_blobs_come_at_the_bandwidth() -> None:
