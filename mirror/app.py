@@ -7,8 +7,10 @@ import random
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from mirror.api.access_log import AccessSink, as_json, as_text
 from mirror.api.routes import make_application
@@ -22,6 +24,7 @@ from mirror.logs import LineWriter, start_logging, wants_text
 from mirror.metadata.cached import CachedMetadata
 from mirror.metadata.sql import open_sqlite
 from mirror.ports.blobs import StorageError
+from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError
 from mirror.registry.blobs import BlobPorts, Blobs
 from mirror.registry.eviction import Eviction, EvictionPorts
@@ -30,6 +33,7 @@ from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
+from mirror.registry.proxied import ProxiedRegistries
 from mirror.registry.room import Limits
 from mirror.registry.statistics import Statistics
 from mirror.registry.usage import Usage
@@ -37,6 +41,11 @@ from mirror.storage.filesystem import FilesystemBlobStore
 from mirror.wiring import make_registries, make_router
 
 log = logging.getLogger(__name__)
+
+
+async def pause(failures: int) -> None:
+    """Before a download is resumed: longer each time, and not all at the same moment."""
+    await asyncio.sleep(min(0.2 * 2**failures, 5.0) * (0.5 + random.random() / 2))  # noqa: S311 - spreads load, guards nothing
 
 
 class ServeError(Exception):
@@ -60,7 +69,7 @@ async def _serve(config: Config, sink: AccessSink) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(config, sink, stop) as server:
+    async with running(config, Surroundings(sink, stop)) as server:
         log.info(
             "mirror listens on %s:%d, data in %s", config.listen.host, server.port, config.data
         )
@@ -69,24 +78,34 @@ async def _serve(config: Config, sink: AccessSink) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a server takes from its process. ``stopping`` is set before it stops; ``pause`` waits
+    after so many failures in a row.
+    """
+
+    sink: AccessSink
+    stopping: asyncio.Event
+    clock: Clock = field(default_factory=SystemClock)
+    pause: Callable[[int], Awaitable[None]] = pause
+
+
 @asynccontextmanager
-async def running(
-    config: Config, sink: AccessSink, stopping: asyncio.Event
-) -> AsyncIterator[Server]:
+async def running(config: Config, surroundings: Surroundings) -> AsyncIterator[Server]:
     """A server that listens, with everything it needs; on leaving all of it ends in order.
 
     Nothing is asked of the network. Raises ServeError.
     """
     try:
         async with AsyncExitStack() as stack:
-            services = await _services(config, stopping, stack)
+            services = await _services(config, surroundings, stack)
             settings = ServerSettings(
                 config.listen.host,
                 config.listen.port,
                 config.timeouts.keepalive.total_seconds(),
                 config.timeouts.drain.total_seconds(),
             )
-            server = Server(make_application(services), settings, sink)
+            server = Server(make_application(services), settings, surroundings.sink)
             await server.start()
             stack.push_async_callback(server.stop)
             yield server
@@ -94,79 +113,113 @@ async def running(
         raise ServeError(str(error)) from error
 
 
-async def _services(config: Config, stopping: asyncio.Event, stack: AsyncExitStack) -> Services:
-    clock = SystemClock()
+async def _services(config: Config, surroundings: Surroundings, stack: AsyncExitStack) -> Services:
+    """Everything below HTTP. What is pushed on the stack ends in reverse order."""
+    parts = await _parts(config, surroundings, stack)
+    stack.push_async_callback(parts.housekeeping.flush)
+    blobs = Blobs(parts.blob_ports(surroundings.pause))
+    stack.push_async_callback(blobs.close)
+    manifests = Manifests(parts.manifest_ports(config.timeouts.stale_after))
+    stack.push_async_callback(manifests.close)
+    parts.housekeeping.evict_with(Eviction(parts.eviction_ports(blobs)))
+    _keep_house(parts.housekeeping, stack)
+    return Services(
+        router=make_router(config),
+        manifests=manifests,
+        blobs=blobs,
+        in_use=parts.in_use,
+        registries=parts.registries,
+        housekeeping=parts.housekeeping,
+        inventory=parts.metadata,
+        store=parts.store,
+        limits=parts.limits,
+        statistics=parts.statistics,
+        access=TrustedNetworks(config.auth.trusted_networks),
+        clock=parts.clock,
+        ready=lambda: "stopping" if surroundings.stopping.is_set() else None,
+        write_timeout=config.timeouts.write,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Adapters and small services that several use cases share."""
+
+    clock: Clock
+    store: FilesystemBlobStore
+    metadata: CachedMetadata
+    registries: ProxiedRegistries
+    limits: Limits
+    statistics: Statistics
+    usage: Usage
+    in_use: InUse
+    housekeeping: Housekeeping
+
+    def blob_ports(self, pause: Callable[[int], Awaitable[None]]) -> BlobPorts:
+        return BlobPorts(
+            store=self.store,
+            links=self.metadata,
+            registries=self.registries,
+            clock=self.clock,
+            usage=self.usage,
+            statistics=self.statistics,
+            room=self.housekeeping,
+            pause=pause,
+        )
+
+    def manifest_ports(self, stale_after: timedelta) -> ManifestPorts:
+        return ManifestPorts(
+            held=HeldManifests(self.store, self.metadata, self.metadata, self.clock, self.usage),
+            tags=self.metadata,
+            registries=self.registries,
+            clock=self.clock,
+            statistics=self.statistics,
+            stale_after=stale_after,
+        )
+
+    def eviction_ports(self, blobs: Blobs) -> EvictionPorts:
+        return EvictionPorts(
+            facts=self.metadata,
+            store=self.store,
+            clock=self.clock,
+            statistics=self.statistics,
+            protections=(
+                unreachable_upstreams(self.registries.frozen),
+                in_use(lambda digest: digest in self.in_use or blobs.is_filling(digest)),
+                used_just_now(self.usage),
+            ),
+            flush=self.housekeeping.flush,
+            removed=self.housekeeping.removed,
+        )
+
+
+async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitStack) -> _Parts:
+    clock = surroundings.clock
     FilesystemBlobStore.prepare(config.data)
     stack.enter_context(locked(config.data))
     store = FilesystemBlobStore(config.data, clock)
     metadata = CachedMetadata(await open_sqlite(config.data / "metadata.db"))
     stack.push_async_callback(metadata.close)
-    statistics, usage, using = Statistics(), Usage(clock), InUse()
     registries = make_registries(config, clock, instance=uuid.uuid4().hex[:12])
     for registry in registries.by_name.values():
         stack.push_async_callback(registry.upstream.close)
+    statistics, usage = Statistics(), Usage(clock)
     limits = Limits(config.cache.max_size, config.cache.low_size, config.cache.min_free)
     housekeeping = Housekeeping(
         HousekeepingPorts(store, metadata, clock, statistics, usage, limits)
     )
     await housekeeping.start()
-    stack.push_async_callback(housekeeping.flush)
-    blobs = Blobs(
-        BlobPorts(
-            store, metadata, metadata, registries, clock, usage, statistics, housekeeping, _pause
-        )
+    return _Parts(
+        clock, store, metadata, registries, limits, statistics, usage, InUse(), housekeeping
     )
-    held = HeldManifests(store, metadata, metadata, clock, usage)
-    manifests = Manifests(
-        ManifestPorts(held, metadata, registries, clock, statistics, config.timeouts.stale_after)
-    )
-    stack.push_async_callback(blobs.close)
-    stack.push_async_callback(manifests.close)
-    protections = (
-        unreachable_upstreams(registries.frozen),
-        in_use(lambda digest: digest in using or digest in blobs.filling()),
-        used_just_now(usage),
-    )
-    housekeeping.evict_with(
-        Eviction(
-            EvictionPorts(
-                metadata,
-                store,
-                clock,
-                statistics,
-                protections,
-                housekeeping.flush,
-                housekeeping.removed,
-            )
-        )
-    )
+
+
+def _keep_house(housekeeping: Housekeeping, stack: AsyncExitStack) -> None:
     for loop in (housekeeping.keep_counts, housekeeping.keep_limits, housekeeping.keep_clean):
-        task = asyncio.create_task(loop(), name=loop.__name__)
-        stack.push_async_callback(_end, task)
-    return Services(
-        router=make_router(config),
-        manifests=manifests,
-        blobs=blobs,
-        in_use=using,
-        registries=registries,
-        housekeeping=housekeeping,
-        inventory=metadata,
-        store=store,
-        limits=limits,
-        statistics=statistics,
-        access=TrustedNetworks(config.auth.trusted_networks),
-        clock=clock,
-        ready=lambda: "stopping" if stopping.is_set() else None,
-        write_timeout=config.timeouts.write,
-    )
+        stack.push_async_callback(_end, asyncio.create_task(loop(), name=loop.__name__))
 
 
 async def _end(task: asyncio.Task[None]) -> None:
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-
-
-async def _pause(failures: int) -> None:
-    """Before a download is resumed: longer each time, and not all at the same moment."""
-    await asyncio.sleep(min(0.2 * 2**failures, 5.0) * (0.5 + random.random() / 2))  # noqa: S311 - spreads load, guards nothing

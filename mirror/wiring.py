@@ -2,9 +2,9 @@
 
 from urllib.parse import urlsplit
 
-from mirror.clock import SystemClock
 from mirror.config import Config
 from mirror.config.upstream import Upstream as UpstreamConfig
+from mirror.ports.clock import Clock
 from mirror.registry.freshness import FreshnessPolicy, FreshnessRule
 from mirror.registry.glob import Glob
 from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
@@ -23,7 +23,7 @@ def make_router(config: Config) -> Router:
     return Router(rules, _globs(config.hosted.namespaces), frozenset({own} - {""}))
 
 
-def make_registries(config: Config, clock: SystemClock, instance: str) -> ProxiedRegistries:
+def make_registries(config: Config, clock: Clock, instance: str) -> ProxiedRegistries:
     registries = {
         name: _registry(name, upstream, config, clock, instance)
         for name, upstream in config.upstreams.items()
@@ -32,7 +32,7 @@ def make_registries(config: Config, clock: SystemClock, instance: str) -> Proxie
 
 
 def _registry(
-    name: str, upstream: UpstreamConfig, config: Config, clock: SystemClock, instance: str
+    name: str, upstream: UpstreamConfig, config: Config, clock: Clock, instance: str
 ) -> ProxiedRegistry:
     rules = [FreshnessRule(Glob(rule.match), rule.freshness) for rule in upstream.freshness_rules]
     return ProxiedRegistry(

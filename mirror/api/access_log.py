@@ -73,11 +73,17 @@ def _line(request: web.BaseRequest, response: web.StreamResponse, seconds: float
         method=request.method[:LONGEST],
         path=request.path[:LONGEST],
         status=response.status,
-        bytes=response.body_length if sent is None else sent,
+        bytes=_body_length(request, response) if sent is None else sent,
         seconds=round(seconds, 6),
         agent=request.headers.get("User-Agent", "")[:LONGEST],
         cache=response.headers.get("Cache-Status", "")[:LONGEST],
     )
+
+
+def _body_length(request: web.BaseRequest, response: web.StreamResponse) -> int:
+    """What the framework counts holds the head too."""
+    body = response.body if isinstance(response, web.Response) else None
+    return len(body) if isinstance(body, bytes) and request.method != "HEAD" else 0
 
 
 def _printable(text: str) -> str:

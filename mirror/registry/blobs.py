@@ -15,7 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
 from mirror.ports.blobs import BlobStore, OpenBlob
 from mirror.ports.clock import Clock
-from mirror.ports.metadata import BlobLinks, BlobRecord, QuickFacts, Use
+from mirror.ports.metadata import BlobLinks, BlobRecord, Use
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream, UpstreamError
 from mirror.registry.answer import BlobAnswer, Handling
@@ -48,7 +48,6 @@ class BlobPorts:
 
     store: BlobStore
     links: BlobLinks
-    quick: QuickFacts
     registries: ProxiedRegistries
     clock: Clock
     usage: Usage
@@ -72,18 +71,6 @@ class Blobs:
         self._ports = ports
         self._fills: dict[Digest, _Owned] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def peek(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
-        """A blob whose link and size are in memory, opened; without waiting for anything."""
-        record = self._ports.quick.peek_blob(repository, digest)
-        if record is None:
-            return None
-        opened = self._ports.store.open(digest)
-        if opened is None or opened.size != record.size:
-            if opened is not None:
-                opened.close()
-            return None
-        return self._hit(repository, digest, opened)
 
     async def get(self, route: Route, digest: Digest) -> BlobAnswer:
         """The blob, opened for reading. Raises OCIError when it cannot be served."""
@@ -116,6 +103,9 @@ class Blobs:
     def filling(self) -> frozenset[Digest]:
         """What is being downloaded now."""
         return frozenset(self._fills)
+
+    def is_filling(self, digest: Digest) -> bool:
+        return digest in self._fills
 
     async def close(self) -> None:
         """Stop every fill; what they wrote stays for the next start to resume from."""

@@ -99,18 +99,14 @@ class Manifests:
         route = upstream_route(route)
         repository = route.repository
         record = await self._ports.tags.get_tag(repository, tag)
-        held = None
-        if record is not None:
-            held = await self._ports.held.get(repository, record.descriptor.digest)
-            ttl = self._ttl(repository, tag, record)
-            if ttl and held is not None:
-                return _answer(repository, held, Handling(Result.HIT, ttl=ttl))
-            if ttl and not content:
-                return ManifestAnswer(
-                    repository, record.descriptor, None, Handling(Result.HIT, ttl)
-                )
-        if record is None or held is None:
-            return await self._resolve_cold(route, tag, content=content)
+        if record is None:
+            return await self._resolve_cold(route, tag, None, content=content)
+        ttl = self._ttl(repository, tag, record)
+        held = await self._ports.held.get(repository, record.descriptor.digest)
+        if held is None:
+            return await self._resolve_cold(route, tag, record if ttl else None, content=content)
+        if ttl:
+            return _answer(repository, held, Handling(Result.HIT, ttl=ttl))
         return await self._resolve_held(repository, tag, record, held)
 
     async def confirm(self, repository: Repository, tag: Tag) -> TagRecord | None:
@@ -124,23 +120,28 @@ class Manifests:
         await self._checks.close()
         await self._fetches.close()
 
-    async def _resolve_cold(self, route: Route, tag: Tag, *, content: bool) -> ManifestAnswer:
-        """Nothing to fall back on: the client waits for the upstream and hears what it says."""
+    async def _resolve_cold(
+        self, route: Route, tag: Tag, fresh: TagRecord | None, *, content: bool
+    ) -> ManifestAnswer:
+        """Nothing to fall back on: the client waits for the upstream and hears what it says.
+
+        ``fresh`` is what a HEAD a moment ago brought: only the manifest itself is missing.
+        """
         repository = route.repository
         try:
-            record = await self.confirm(repository, tag)
+            record = fresh or await self.confirm(repository, tag)
             if record is None:
                 raise ManifestUnknown(detail={"name": str(repository.name), "tag": tag.value})
             digest = record.descriptor.digest
             manifest = await self._ports.held.get(repository, digest)
-            if manifest is None and content:
+            if manifest is None and (content or self._ports.registries.offline):
                 manifest = await self._fetch(repository, digest)
         except UpstreamError as error:
             raise refuse("manifest", route.approach, error) from error
         handling = Handling(Result.MISS, ttl=self._ttl(repository, tag, record))
         if manifest is not None:
             return _answer(repository, manifest, handling)
-        if content:
+        if content or self._ports.registries.offline:
             raise ManifestUnknown(detail={"name": str(repository.name), "tag": tag.value})
         return ManifestAnswer(repository, record.descriptor, None, handling)
 
