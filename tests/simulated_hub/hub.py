@@ -94,7 +94,7 @@ class SimulatedHub:
     async def start(self) -> None:
         """Listen again on the ports of before."""
         for listener in self._listeners.values():
-            await listener.start()
+            listener.start()
 
     async def stop(self) -> None:
         """Gone: connections are reset and new ones refused. What it holds and logged stays."""

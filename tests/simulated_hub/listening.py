@@ -1,6 +1,11 @@
-"""A listening socket on loopback that can go away and come back on the same port."""
+"""A listening socket on loopback that can go away and come back on the same port.
+
+`asyncio.Server` loses connections that are accepted in the turn of the loop in which it closes,
+and leaves their sockets open. So this accepts for itself.
+"""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,8 +26,8 @@ class Listener:
     accepted: int = 0
     defects: list[Exception] = field(default_factory=list)
     """What our own code raised; a test must not pass by it."""
-    _server: asyncio.Server | None = None
-    _conversations: dict[asyncio.Task[None], Connection] = field(default_factory=dict)
+    _listening: socket.socket | None = None
+    _conversations: set[asyncio.Task[None]] = field(default_factory=set)
 
     @property
     def host(self) -> str:
@@ -32,47 +37,60 @@ class Listener:
     def open(self) -> int:
         return len(self._conversations)
 
-    async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: Connection(self._started),
-            "127.0.0.1",
-            self.port,
-            ssl=self.tls,
-            backlog=BACKLOG,
-        )
-        self.port = self._server.sockets[0].getsockname()[1]
+    def start(self) -> None:
+        listening = socket.create_server(("127.0.0.1", self.port), backlog=BACKLOG)
+        listening.setblocking(False)
+        self.port = listening.getsockname()[1]
+        self._listening = listening
+        asyncio.get_running_loop().add_reader(listening, self._accept, listening)
 
     async def stop(self) -> None:
-        if self._server is None:
+        if self._listening is None:
             return
-        server, self._server = self._server, None
-        server.close()
-        conversations = dict(self._conversations)
-        for task, connection in conversations.items():
-            connection.abort()
-            task.cancel()
+        asyncio.get_running_loop().remove_reader(self._listening)
+        self._listening.close()
+        self._listening = None
+        await asyncio.sleep(0)  # a task cancelled before its first step could not close its socket
+        conversations = set(self._conversations)
+        for conversation in conversations:
+            conversation.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
-        await server.wait_closed()
 
-    def _started(self, connection: Connection) -> None:
-        if self._server is None:  # accepted in the turn of the loop in which stop() came
-            connection.abort()
+    def _accept(self, listening: socket.socket) -> None:
+        try:
+            accepted, _ = listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
             return
+        accepted.setblocking(False)
         self.accepted += 1
-        task = asyncio.get_running_loop().create_task(self._converse(connection))
-        self._conversations[task] = connection
+        task = asyncio.get_running_loop().create_task(self._welcome(accepted))
+        self._conversations.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        del self._conversations[task]
+        self._conversations.discard(task)
         self.bell.ring()
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, connection = await loop.connect_accepted_socket(Connection, accepted, ssl=self.tls)
+        except OSError:  # a client that does not trust the certificate, or left
+            accepted.close()
+        except asyncio.CancelledError:
+            accepted.close()
+            raise
+        else:
+            await self._converse(connection)
 
     async def _converse(self, connection: Connection) -> None:
         try:
             await self.talk(connection)
         except PeerGoneError:
             connection.abort()
+        except asyncio.CancelledError:
+            connection.abort()
+            raise
         except Exception as defect:  # noqa: BLE001 - kept, and raised when the hub closes
             self.defects.append(defect)
             connection.abort()

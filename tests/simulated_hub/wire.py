@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import socket
 import struct
-from collections.abc import Callable
 from typing import cast
 
 from tests.simulated_hub.bell import Bell
@@ -25,8 +24,7 @@ class PeerGoneError(Exception):
 
 
 class Connection(asyncio.Protocol):
-    def __init__(self, started: "Callable[[Connection], None]") -> None:
-        self._started = started
+    def __init__(self) -> None:
         self._input = bytearray()
         self._news = Bell()
         self._ended = False
@@ -36,7 +34,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=BACKLOG_LIMIT)
-        self._started(self)
 
     def data_received(self, data: bytes) -> None:
         self._input += data
