@@ -25,7 +25,6 @@
 How an error becomes an HTTP response (headers, logging) is the business of ``mirror.api``.
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
 """
-# ruff: noqa: N818 - the classes carry the names that the specification gives the codes
 
 import json
 from collections.abc import Sequence

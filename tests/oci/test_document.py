@@ -1,6 +1,8 @@
 """The bounds and the strictness with which manifests are read."""
 
 import json
+from bisect import bisect_left
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from mirror.oci.document import Document, parse_document, require_document
 from mirror.oci.errors import ManifestInvalid
 from tests.oci.budget import cpu_budget
 
+DEEP = 100_000
 KEYS = [
     "mediaType",
     "schemaVersion",
@@ -99,9 +102,6 @@ def test_what_nobody_reads_may_be_odd(content: bytes) -> None:
     assert require_document(content) == Document()
 
 
-DEEP = 100_000
-
-
 @pytest.mark.parametrize(
     "content",
     [
@@ -119,6 +119,20 @@ def test_a_bomb_is_refused_at_once(content: bytes) -> None:
         assert parse_document(content) is None
     with cpu_budget(0.1), pytest.raises(ManifestInvalid):
         require_document(content)
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b'{"a":', b"}"), (b"[", b"]")])
+def test_no_depth_falls_between_the_two_parsers(opening: bytes, closing: bytes) -> None:
+    def nested(depth: int) -> bytes:
+        return b'{"x":' + opening * depth + b"1" + closing * depth + b"}"
+
+    # Where that is depends on the interpreter and on how deep the stack is already.
+    deepest = bisect_left(range(DEEP), 1, key=lambda depth: parse_document(nested(depth)) is None)
+
+    assert require_document(nested(deepest // 2)) == Document()
+    for depth in range(deepest - 100, deepest + 100):
+        with suppress(ManifestInvalid):
+            require_document(nested(depth))
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,7 @@ class TestReferences:
             LAYER | {"mediaType": "a/b\r\nX: y"},
             LAYER | {"mediaType": "a/b\0"},
             LAYER | {"mediaType": "a/\u202e"},
+            LAYER | {"mediaType": "a/é"},
             LAYER | {"mediaType": "a/" + "b" * 255},
             {"mediaType": "a/b", "size": 1},
             {"mediaType": "a/b", "digest": LAYER["digest"]},

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mirror.oci.errors import PaginationNumberInvalid
@@ -54,6 +54,8 @@ def test_last_need_not_be_a_legal_tag() -> None:
     st.lists(st.text("ab", min_size=1, max_size=255), max_size=8),
     st.text("abc\0") | st.builds(str.__mul__, st.sampled_from("abc"), st.integers(200, 400)),
 )
+@example(["a" * 255], "a" * 300)
+@example(["a" * 254], "a" * 254 + "b")
 def test_a_shortened_last_stands_at_the_same_place(names: list[str], last: str) -> None:
     ordered = sorted(names)
     kept = parse_page(None, last, MAXIMUM).last or ""
@@ -69,6 +71,7 @@ def test_the_link_to_the_next_page() -> None:
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 1000))
+@example("a&n=9#b+c%20/>; é", 2)
 def test_any_last_survives_the_link(last: str, limit: int) -> None:
     link = next_link("/v2/_catalog", limit, last)
     target = parse_next_link(link)
