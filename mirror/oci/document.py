@@ -105,16 +105,7 @@ def require_document(content: bytes) -> Document:
     document = parse_document(content)
     if document is None:
         raise ManifestInvalid("manifest is not a JSON object as the specification describes it")
-    seen: set[str] = set()
-    for key in _read_keys(content):
-        name = _GUARDED.get(key.casefold())
-        if name is None:
-            continue
-        if key != name:
-            raise ManifestInvalid(f"the key {quoted(key)} must be written {name}")
-        if name in seen:
-            raise ManifestInvalid(f"the key {name} is given twice, which is ambiguous")
-        seen.add(name)
+    _check_keys(content)
     return document
 
 
@@ -140,6 +131,19 @@ def _is_bounded(content: bytes) -> bool:
     if len(content) > MANIFEST_LIMIT:
         return False
     return content.count(b",") + content.count(b"[") + content.count(b"{") <= _MOST_TOKENS
+
+
+def _check_keys(content: bytes) -> None:
+    seen: set[str] = set()
+    for key in _read_keys(content):
+        name = _GUARDED.get(key.casefold())
+        if name is None:
+            continue
+        if key != name:
+            raise ManifestInvalid(f"the key {quoted(key)} must be written {name}")
+        if name in seen:
+            raise ManifestInvalid(f"the key {name} is given twice, which is ambiguous")
+        seen.add(name)
 
 
 def _read_keys(content: bytes) -> list[str]:
