@@ -60,7 +60,8 @@ def store_blob(connection: Connection, blob: BlobRecord, stored_at: datetime) ->
     later = case((new > blobs.c.last_used_at, new), else_=blobs.c.last_used_at)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[blobs.c.digest], set_={"last_used_at": later}
+            index_elements=[blobs.c.digest],
+            set_={"size": statement.excluded.size, "last_used_at": later},
         )
     )
 

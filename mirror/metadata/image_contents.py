@@ -222,18 +222,22 @@ def _needed_elsewhere(connection: Connection, closure: CTE) -> Iterator[tuple[in
     part = manifest_references.alias("part")
     other = manifest_references.alias("other")
     own = closure.alias("own")
+    is_own = (
+        exists()
+        .where(own.c.top == closure.c.top, own.c.id == other.c.manifest_id)
+        .correlate(closure, other)
+    )
+    is_needed = (
+        exists()
+        .where(other.c.child_digest == part.c.child_digest, other.c.kind.in_(NEEDS), ~is_own)
+        .correlate(closure, part)
+    )
     rows = connection.execute(
         select(closure.c.top, part.c.child_digest)
         .distinct()
         .join(part, and_(part.c.manifest_id == closure.c.id, part.c.kind.in_(NEEDS)))
         .join(blobs, blobs.c.digest == part.c.child_digest)
-        .where(
-            exists().where(
-                other.c.child_digest == part.c.child_digest,
-                other.c.kind.in_(NEEDS),
-                ~exists().where(own.c.top == closure.c.top, own.c.id == other.c.manifest_id),
-            )
-        )
+        .where(is_needed)
     )
     for row in rows:
         yield row.top, row.child_digest

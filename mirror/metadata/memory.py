@@ -176,6 +176,7 @@ class MemoryMetadata:
 
     def _store(self, blob: BlobRecord, stored_at: datetime) -> None:
         stored = self._facts.blobs.setdefault(blob.digest, StoredBlob(blob.size, stored_at))
+        stored.size = blob.size
         stored.last_used_at = max(stored.last_used_at, stored_at)
 
     def _used(self, use: Use) -> Sequence[StoredManifest | StoredBlob]:

@@ -1,0 +1,16 @@
+"""Stores of every kind, one after the other."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mirror.ports.metadata import MetadataStore
+from tests.conformance.metadata import ADAPTERS
+
+
+@pytest.fixture(params=ADAPTERS)
+async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MetadataStore]:
+    """An empty metadata store of each adapter."""
+    async with ADAPTERS[request.param](tmp_path) as store:
+        yield store
