@@ -80,6 +80,7 @@ def _headers(request: web.Request, answer: BlobAnswer, length: int) -> dict[str,
         "Cache-Control": FOR_EVER,
         "X-Content-Type-Options": "nosniff",
         API_VERSION[0]: API_VERSION[1],
+        "Server": "mirror",
         "Cache-Status": cache_status(answer.handling),
     } | namespace_header(request)
 

@@ -31,6 +31,7 @@ def error_response(
             "Content-Length": str(len(body)),
             "X-Content-Type-Options": "nosniff",
             API_VERSION[0]: API_VERSION[1],
+            "Server": "mirror",
         },
     )
     if error.retry_after is not None:

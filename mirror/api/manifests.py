@@ -1,5 +1,7 @@
 """``GET`` and ``HEAD /v2/<name>/manifests/<reference>``."""
 
+import asyncio
+
 from aiohttp import web
 
 from mirror.api.headers import (
@@ -11,12 +13,16 @@ from mirror.api.headers import (
     warning,
 )
 from mirror.api.path import ResourcePath
+from mirror.api.prepared import PreparedAnswers
 from mirror.api.request import namespace_header, namespaces
 from mirror.api.services import SERVICES, Services
 from mirror.oci.digest import Digest
 from mirror.oci.reference import Reference, parse_reference
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.routing import Route
+from mirror.registry.statistics import Result
+
+PREPARED: web.AppKey[PreparedAnswers] = web.AppKey("prepared", PreparedAnswers)
 
 
 async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
@@ -26,12 +32,16 @@ async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
     answer = services.manifests.peek(route, reference)
     if answer is None:
         answer = await _answer(services, route, reference, content=request.method == "GET")
-    _count(services, answer, sent=request.method == "GET")
+    count_manifest(services, answer, sent=request.method == "GET")
     headers = manifest_headers(answer, immutable=isinstance(reference, Digest))
     headers.update(namespace_header(request))
     if matches_entity_tag(request.headers.getall("If-None-Match", ()), answer.descriptor.digest):
         del headers["Content-Length"], headers["Content-Type"]
         return web.Response(status=304, headers=headers)
+    if answer.handling.result is Result.HIT:
+        line = f"{request.method} {request.raw_path} HTTP/1.1".encode("ascii", "replace")
+        now = asyncio.get_running_loop().time()
+        request.app[PREPARED].keep(line, headers, answer, now)
     body = answer.content if request.method == "GET" else None
     return web.Response(body=body, headers=headers)
 
@@ -54,6 +64,7 @@ def manifest_headers(answer: ManifestAnswer, *, immutable: bool) -> dict[str, st
         "Cache-Control": FOR_EVER if immutable else "no-cache, no-transform",
         "X-Content-Type-Options": "nosniff",
         API_VERSION[0]: API_VERSION[1],
+        "Server": "mirror",
         "Cache-Status": cache_status(answer.handling),
     }
     text = warning(answer.handling)
@@ -62,7 +73,8 @@ def manifest_headers(answer: ManifestAnswer, *, immutable: bool) -> dict[str, st
     return headers
 
 
-def _count(services: Services, answer: ManifestAnswer, *, sent: bool) -> None:
+def count_manifest(services: Services, answer: ManifestAnswer, *, sent: bool) -> None:
+    """``sent``: the content went out too."""
     upstream, result = answer.repository.upstream, answer.handling.result
     services.statistics.answered(upstream, "manifest", result)
     if sent:

@@ -24,6 +24,7 @@ async def ping(request: web.Request) -> web.Response:
         "Content-Type": "application/json",
         "Content-Length": "2",
         API_VERSION[0]: API_VERSION[1],
+        "Server": "mirror",
     }
     return web.Response(body=b"{}" if request.method == "GET" else None, headers=headers)
 

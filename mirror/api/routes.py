@@ -5,6 +5,8 @@ from aiohttp import web
 from mirror.api import registry
 from mirror.api.admin import admin_routes
 from mirror.api.errors import render_errors
+from mirror.api.manifests import PREPARED
+from mirror.api.prepared import PreparedAnswers
 from mirror.api.services import SERVICES, Services
 
 LARGEST_BODY = 64 * 1024
@@ -14,6 +16,7 @@ LARGEST_BODY = 64 * 1024
 def make_application(services: Services) -> web.Application:
     application = web.Application(middlewares=[render_errors], client_max_size=LARGEST_BODY)
     application[SERVICES] = services
+    application[PREPARED] = PreparedAnswers()
     application.add_routes(
         [
             web.route("*", "/v2", registry.ping),

@@ -8,8 +8,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from mirror.api.access_log import AccessSink, access_logger
+from mirror.api.access_log import AccessLine, AccessSink, access_logger, client_address
+from mirror.api.connection import Connection, PlainHeads
+from mirror.api.manifests import PREPARED, count_manifest
+from mirror.api.prepared import PreparedAnswer
 from mirror.api.protocol import RegistryProtocol
+from mirror.api.services import SERVICES
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +54,11 @@ class Server:
             handle_signals=False,
             shutdown_timeout=settings.drain,
         )
-        self._access_log = access_logger(sink, lambda _request: None)
+        self._sink = sink
+        self._services = application[SERVICES]
+        self._answers = application[PREPARED]
+        self._heads = PlainHeads()
+        self._access_log = access_logger(sink, _answered)
         self._server: asyncio.Server | None = None
 
     @property
@@ -77,7 +85,7 @@ class Server:
         server = self._runner.server
         if server is None:
             raise ListenError("the server is stopping")
-        return RegistryProtocol(
+        framework = RegistryProtocol(
             server,
             loop=asyncio.get_running_loop(),
             access_log_class=self._access_log,
@@ -86,6 +94,31 @@ class Server:
             max_field_size=LONGEST_LINE,
             auto_decompress=False,
         )
+        return Connection(
+            framework, self._answers, self._heads, self._sent, self._settings.keepalive
+        )
+
+    def _sent(self, prepared: PreparedAnswer, transport: asyncio.Transport, agent: str) -> None:
+        """Count and log what did not pass the handlers."""
+        count_manifest(self._services, prepared.answer, sent=prepared.sent > 0)
+        line = AccessLine(
+            time=self._services.clock.now(),
+            client=client_address(transport),
+            method=prepared.method,
+            path=prepared.path,
+            status=200,
+            bytes=prepared.sent,
+            seconds=0.0,
+            agent=agent,
+            cache=prepared.cache,
+        )
+        self._sink(line)
+
+
+def _answered(request: web.BaseRequest) -> None:
+    protocol = request.transport.get_protocol() if request.transport else None
+    if isinstance(protocol, Connection):
+        protocol.answered()
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -39,6 +39,9 @@ class Sample:
 
 _SEPARATOR = "|"
 
+_Key = tuple[str, str, str, str]
+"""Measure, upstream, kind and result."""
+
 
 class Statistics:
     """Counters by upstream, kind and result.
@@ -48,12 +51,13 @@ class Statistics:
     """
 
     def __init__(self) -> None:
-        self._totals: Counter[str] = Counter()
-        self._unsaved: Counter[str] = Counter()
+        self._totals: Counter[_Key] = Counter()
+        self._unsaved: Counter[_Key] = Counter()
 
     async def load(self, store: UsageStore) -> None:
         """Add what earlier runs counted."""
-        self._totals.update(await store.load_counters())
+        for name, value in (await store.load_counters()).items():
+            self._totals[_key(name)] += value
 
     async def flush(self, store: UsageStore) -> None:
         """Write what was counted since the last flush. Nothing is lost when it fails."""
@@ -61,7 +65,7 @@ class Statistics:
         if not increments:
             return
         try:
-            await store.add_counters(increments)
+            await store.add_counters({_name(key): value for key, value in increments.items()})
         except BaseException:
             self._unsaved.update(increments)
             raise
@@ -82,7 +86,7 @@ class Statistics:
         self._add(event, upstream, "other", None, count)
 
     def samples(self) -> list[Sample]:
-        return [_sample(key, value) for key, value in sorted(self._totals.items())]
+        return [Sample(*key, value) for key, value in sorted(self._totals.items())]
 
     def total(self, measure: str, *, result: Result | None = None) -> int:
         return sum(
@@ -97,7 +101,7 @@ class Statistics:
     def _add(
         self, measure: str, upstream: str | None, kind: Kind, result: Result | None, count: int
     ) -> None:
-        key = _SEPARATOR.join((measure, upstream or "", kind, result.value if result else ""))
+        key = (measure, upstream or "", kind, result.value if result else "")
         self._totals[key] += count
         self._unsaved[key] += count
 
@@ -116,6 +120,13 @@ def hit_ratio(results: Mapping[Result, int]) -> float:
     return good / asked if asked else 0.0
 
 
-def _sample(key: str, value: int) -> Sample:
-    measure, upstream, kind, result = key.split(_SEPARATOR)
-    return Sample(measure, upstream, kind, result, value)
+def _name(key: _Key) -> str:
+    return _SEPARATOR.join(key)
+
+
+def _key(name: str) -> _Key:
+    """Of a stored counter. One of another shape than today's is kept under its own name."""
+    parts = name.split(_SEPARATOR)
+    if len(parts) == len(("measure", "upstream", "kind", "result")):
+        return (parts[0], parts[1], parts[2], parts[3])
+    return (name, "", "other", "")
