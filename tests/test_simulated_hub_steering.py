@@ -118,7 +118,7 @@ async def test_waiting_hears_bytes_go_out_and_connections_end() -> None:
     async with open_hub() as hub, aiohttp.ClientSession() as client:
         hub.bandwidth = 500_000
         async with client.get(hub.url + BLOB) as answer:
-            await hub.wait_for(lambda: hub.requests[0].sent >= 10_000)
+            await hub.wait_for(lambda: hub.requests[0].sent >= 20_000)
             assert hub.requests[0].sent < 50_000
             await answer.read()
         await hub.wait_for(lambda: hub.open_requests == 0)
@@ -208,12 +208,35 @@ async def test_hundreds_of_clients_at_once() -> None:
         assert [(await each).body == LAYER for each in asked] == [True] * 300
 
 
-async def test_it_can_speak_tls() -> None:
+def tls_pair() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """For a server on loopback, and for a client that trusts it."""
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(server)
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
+    return server, trusting
+
+
+async def test_clients_that_never_agree_on_tls_do_no_harm() -> None:
+    server, trusting = tls_pair()
+    async with open_hub(server) as hub, aiohttp.ClientSession() as distrusting:
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await distrusting.get(hub.url + BLOB)
+        await hub.wait_for(lambda: hub.connections == 1 and hub.open_connections == 0)
+        silent, writer = await asyncio.open_connection("127.0.0.1", int(hub.host[10:]))
+        await hub.wait_for(lambda: hub.open_connections == 1)
+        await hub.stop()
+        with contextlib.suppress(ConnectionResetError):
+            assert await asyncio.wait_for(silent.read(), 1) == b""
+        await hang_up(writer)
+        await hub.start()
+        async with distrusting.get(hub.url + BLOB, ssl=trusting) as answer:
+            assert answer.status == 200
+
+
+async def test_it_can_speak_tls() -> None:
+    server, trusting = tls_pair()
     connector = aiohttp.TCPConnector(ssl=trusting)
     async with open_hub(server) as hub, aiohttp.ClientSession(connector=connector) as client:
         assert hub.url.startswith("https://")

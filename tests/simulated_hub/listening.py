@@ -20,7 +20,7 @@ BACKLOG = 1024
 class Listener:
     talk: Callable[[Connection], Awaitable[None]]
     bell: Bell
-    """Rung when a connection ends."""
+    """Rung when a connection begins and when it ends."""
     tls: ssl.SSLContext | None = None
     port: int = 0
     accepted: int = 0
@@ -65,6 +65,7 @@ class Listener:
         self.accepted += 1
         task = asyncio.get_running_loop().create_task(self._welcome(accepted))
         self._conversations.add(task)
+        self.bell.ring()
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
@@ -77,9 +78,6 @@ class Listener:
             _, connection = await loop.connect_accepted_socket(Connection, accepted, ssl=self.tls)
         except OSError:  # a client that does not trust the certificate, or left
             accepted.close()
-        except asyncio.CancelledError:
-            accepted.close()
-            raise
         else:
             await self._converse(connection)
 
