@@ -76,8 +76,6 @@ class SimulatedHub:
 
     async def __aenter__(self) -> Self:
         await self.start()
-        if not self.tokens.realm:
-            self.tokens.realm = f"{self._scheme}://{self.token_host}/token"
         return self
 
     async def __aexit__(
@@ -95,6 +93,8 @@ class SimulatedHub:
         """Listen again on the ports of before."""
         for listener in self._listeners.values():
             listener.start()
+        if not self.tokens.realm:
+            self.tokens.realm = f"{self._scheme}://{self.token_host}/token"
 
     async def stop(self) -> None:
         """Gone: connections are reset and new ones refused. What it holds and logged stays."""
