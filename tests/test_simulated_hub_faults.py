@@ -60,6 +60,7 @@ EFFECTS: list[tuple[Fault, Claim]] = [
     (Fault(kind="status", status=429, retry_after=7, body=b"slow down"),
      lambda a: (a.status, a.body, a.headers["Retry-After"]) == (429, b"slow down", "7")),
     (Fault(kind="status", status=299), lambda a: a.received.startswith(b"HTTP/1.1 299 Unknown\r")),
+    (Fault(status=304), lambda a: a.received == b"HTTP/1.1 304 Not Modified\r\n\r\n"),
     (Fault(kind="html"), lambda a: (a.status, a.headers["Content-Type"]) == (200, "text/html")),
     (Fault(kind="redirect"), lambda a: (a.status, a.headers["Location"]) == (307, BLOB)),
     (Fault(kind="redirect", status=302, location="http://169.254.169.254/"),

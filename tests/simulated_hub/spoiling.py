@@ -16,6 +16,7 @@ PORTAL = (
 )
 CHUNK = 32 * 1024
 HUGE = 1024 * 1024
+BODILESS = (204, 304)
 Break = Literal["reset", "close", "stall"]
 Spoil = Callable[[Reply, Fault, Request], Reply]
 
@@ -85,6 +86,8 @@ def refused(fault: Fault) -> Reply:
     status = fault.status or 500
     if fault.body is not None:
         return content(status, fault.body, "text/plain")
+    if status in BODILESS:
+        return Reply(status)
     return failure(status, "UNKNOWN", "the simulated hub was told to fail")
 
 
