@@ -1,7 +1,7 @@
 """What the handlers call: one use case each, put together by the composition root."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from aiohttp import web
@@ -40,6 +40,15 @@ class Services:
     clock: Clock
     ready: Callable[[], str | None]
     write_timeout: timedelta
+    _started: float = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_started", self.clock.monotonic())
+
+    @property
+    def uptime(self) -> float:
+        """Seconds since the server was put together."""
+        return self.clock.monotonic() - self._started
 
 
 SERVICES: web.AppKey[Services] = web.AppKey("services", Services)

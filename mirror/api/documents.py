@@ -1,0 +1,188 @@
+"""What the admin API says, as it stands in JSON. The OpenAPI document is made from these classes.
+
+The commands read the same classes, so nothing here may import the web framework. Fields are only
+ever added: other people's scripts depend on the names.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+Size = Annotated[int, Meta(ge=0, description="In bytes.")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+DigestText = Annotated[str, Meta(description="algorithm:hex", pattern="^[a-z0-9+._-]+:[a-f0-9]+$")]
+
+
+class Requests(msgspec.Struct, frozen=True):
+    """Answers on /v2/ by what the cache did for them, since the first start of the server."""
+
+    hit: Count
+    miss: Count
+    stale: Count
+    revalidated: Count
+    hosted: Count
+    error: Count
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """Bytes of content since the first start of the server.
+
+    saved: what clients got without an upstream having to send it again.
+    """
+
+    served: Size
+    from_upstream: Size
+    saved: Size
+
+
+class Storage(msgspec.Struct, frozen=True):
+    """What is stored, and how much may be.
+
+    bytes counts each blob once, manifests included. Above max_bytes the least recently used images
+    go until low_bytes are left; min_free_bytes of the file system stay free.
+    """
+
+    blobs: Count
+    bytes: Size
+    manifests: Count
+    repositories: Count
+    max_bytes: Size
+    low_bytes: Size
+    free_bytes: Size
+    total_bytes: Size
+    min_free_bytes: Size
+
+
+class Quota(msgspec.Struct, frozen=True):
+    """What the upstream last said of its pull limit. source: whom it counts, as it said."""
+
+    limit: Count
+    remaining: Count
+    window_seconds: Count
+    source: str | None
+    observed_at: datetime
+
+
+class Upstream(msgspec.Struct, frozen=True):
+    """How an upstream does, and what went on with it since the server was started.
+
+    reason and retry_at explain a state that is not ok. tokens are the requests to its token
+    service. quota is null until the upstream has told of it: unknown is not zero.
+    """
+
+    state: Literal["ok", "throttled", "failing"]
+    reason: str | None
+    retry_at: datetime | None
+    requests: Count
+    errors: Count
+    bytes: Size
+    tokens: Count
+    quota: Quota | None
+
+
+class Evicted(msgspec.Struct, frozen=True):
+    """Manifests and blobs that were evicted, since the first start of the server."""
+
+    count: Count
+    bytes: Size
+
+
+class Stats(msgspec.Struct, frozen=True):
+    """fills: downloads under way. hit_ratio: answers that needed no download, of all that could
+    have. quarantined: blobs taken out of service because they were damaged.
+    """
+
+    version: str
+    uptime_seconds: Count
+    offline: bool
+    fills: Count
+    requests: Requests
+    bytes: Traffic
+    hit_ratio: Share
+    storage: Storage
+    evictions: Evicted
+    quarantined: Count
+    upstreams: dict[str, Upstream]
+
+
+class Image(msgspec.Struct, frozen=True):
+    """A tag of a repository, or an untagged manifest that no index lists.
+
+    repository begins with the upstream's name; upstream is null for what is hosted here. bytes are
+    those stored for it, shared_bytes those of them that other images need too. complete:
+    everything of at least one platform is stored. platforms are those its index names.
+    """
+
+    repository: str
+    upstream: str | None
+    tag: str | None
+    digest: DigestText
+    media_type: str
+    bytes: Size
+    shared_bytes: Size
+    complete: bool
+    platforms: list[str]
+    confirmed_at: datetime | None
+    last_used_at: datetime | None
+
+
+class Images(msgspec.Struct, frozen=True):
+    """A page. next is what to send as last for the next one, null at the end."""
+
+    images: list[Image]
+    next: str | None
+
+
+class EvictionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """dry_run: say what would go, and let it stay."""
+
+    dry_run: bool = False
+
+
+class Victim(msgspec.Struct, frozen=True):
+    """A manifest with its tags, or a blob that no manifest needs (repository is null).
+
+    bytes are those its going frees: 0 while other images need them.
+    """
+
+    repository: str | None
+    tags: list[str]
+    digest: DigestText
+    bytes: Size
+    last_used_at: datetime
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """How many were old enough to go and stayed, and why."""
+
+    reason: str
+    count: Count
+
+
+class Eviction(msgspec.Struct, frozen=True):
+    """What an eviction did, or would do. count is that of all victims, of which some are named."""
+
+    dry_run: bool
+    reason: str
+    needed_bytes: Size
+    freed_bytes: Size
+    count: Count
+    victims: list[Victim]
+    kept: list[Kept]
+
+
+class Problem(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that is wrong. code is one of the distribution specification."""
+
+    code: str
+    message: str
+    detail: Any = None
+
+
+class Problems(msgspec.Struct, frozen=True):
+    """Why a request was not answered."""
+
+    errors: list[Problem]

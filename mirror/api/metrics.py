@@ -1,0 +1,163 @@
+"""``GET /metrics``: the figures of ``/api/v1/stats``, and those of the process, for Prometheus.
+
+Open to everyone who may pull, so nothing here names a client, an account or an image.
+https://prometheus.io/docs/instrumenting/exposition_formats/
+"""
+
+import logging
+from collections.abc import Iterator
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+
+from mirror.api.figures import Activity, Holdings, measure, observe
+from mirror.api.services import SERVICES, Services
+from mirror.api.version import version
+from mirror.ports.blobs import StorageError
+from mirror.ports.metadata import MetadataError
+
+log = logging.getLogger(__name__)
+
+
+async def get_metrics(request: web.Request) -> web.Response:
+    services = request.app[SERVICES]
+    holdings = await _measure(services)
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    body = encode(_registry(Figures(observe(services), holdings)))
+    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
+    return web.Response(body=body, headers=headers)
+
+
+class Figures(Collector):
+    """One scrape. ``holdings`` is ``None`` when they cannot be told: their metrics are absent."""
+
+    def __init__(self, activity: Activity, holdings: Holdings | None) -> None:
+        self._activity = activity
+        self._holdings = holdings
+
+    def collect(self) -> Iterator[Metric]:
+        yield from _server(self._activity)
+        yield from _traffic(self._activity)
+        yield from _events(self._activity)
+        yield from _upstreams(self._activity)
+        yield from _quotas(self._activity)
+        if self._holdings is not None:
+            yield from _storage(self._holdings)
+
+
+async def _measure(services: Services) -> Holdings | None:
+    """A disk in trouble must not hide how the rest does."""
+    try:
+        return await measure(services)
+    except (MetadataError, StorageError) as error:
+        log.warning("metrics lack what is stored: %s", error)
+        return None
+
+
+def _registry(figures: Figures) -> CollectorRegistry:
+    """Made for each scrape: the library's own registry is shared by the whole process."""
+    registry = CollectorRegistry()
+    registry.register(figures)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+def _server(activity: Activity) -> Iterator[Metric]:
+    build = GaugeMetricFamily("mirror_build_info", "Always 1.", labels=["version"])
+    build.add_metric([version()], 1)
+    yield build
+    yield _gauge("mirror_offline", "Whether no upstream may be contacted.", int(activity.offline))
+    yield _gauge("mirror_fills", "Downloads under way.", activity.fills)
+
+
+def _traffic(activity: Activity) -> Iterator[Metric]:
+    yield _counter(
+        activity, "requests", "Answers to registry clients.", ("upstream", "kind", "result")
+    )
+    yield _counter(
+        activity,
+        "bytes_served",
+        "Bytes of content sent to registry clients.",
+        ("upstream", "kind", "result"),
+    )
+    yield _counter(
+        activity,
+        "bytes_from_upstream",
+        "Bytes of content received from upstreams.",
+        ("upstream", "kind"),
+    )
+
+
+def _counter(activity: Activity, measure: str, text: str, labels: tuple[str, ...]) -> Metric:
+    family = CounterMetricFamily(f"mirror_{measure}", text, labels=labels)
+    for sample in activity.samples:
+        if sample.measure == measure:
+            family.add_metric([getattr(sample, label) for label in labels], sample.value)
+    return family
+
+
+def _events(activity: Activity) -> Iterator[Metric]:
+    for event, text in (
+        ("evicted", "Manifests and blobs evicted."),
+        ("evicted_bytes", "Bytes freed by eviction."),
+        ("quarantined", "Blobs taken out of service because they were damaged."),
+    ):
+        yield CounterMetricFamily(f"mirror_{event}", text, value=activity.total(event))
+
+
+def _upstreams(activity: Activity) -> Iterator[Metric]:
+    up = _labelled_gauge("mirror_upstream_up", "Whether the upstream answers as it should.")
+    requests = _labelled_counter("mirror_upstream_requests", "HTTP requests to the upstream.")
+    errors = _labelled_counter("mirror_upstream_errors", "Attempts that failed.")
+    received = _labelled_counter("mirror_upstream_bytes", "Bytes of all bodies received.")
+    tokens = _labelled_counter("mirror_upstream_tokens", "Requests to token services.")
+    for name, status in activity.statuses.items():
+        up.add_metric([name], int(status.state == "ok"))
+        requests.add_metric([name], status.requests)
+        errors.add_metric([name], status.errors)
+        received.add_metric([name], status.bytes)
+        tokens.add_metric([name], status.tokens)
+    yield from (up, requests, errors, received, tokens)
+
+
+def _quotas(activity: Activity) -> Iterator[Metric]:
+    """Absent until the upstream has told: unknown is not zero."""
+    limit = _labelled_gauge("mirror_upstream_quota_limit", "Pulls allowed in a window.")
+    remaining = _labelled_gauge("mirror_upstream_quota_remaining", "Pulls left of them.")
+    observed = _labelled_gauge(
+        "mirror_upstream_quota_observed_timestamp_seconds", "When the upstream said so."
+    )
+    for name, status in activity.statuses.items():
+        if status.quota is not None:
+            limit.add_metric([name], status.quota.limit)
+            remaining.add_metric([name], status.quota.remaining)
+            observed.add_metric([name], status.quota.observed_at.timestamp())
+    yield from (limit, remaining, observed)
+
+
+def _storage(holdings: Holdings) -> Iterator[Metric]:
+    totals, limits, space = holdings.totals, holdings.limits, holdings.space
+    yield _gauge("mirror_storage_bytes", "Bytes stored, each blob once.", totals.bytes)
+    yield _gauge("mirror_storage_blobs", "Blobs stored, manifests included.", totals.blobs)
+    yield _gauge("mirror_storage_manifests", "Manifests stored.", totals.manifests)
+    yield _gauge("mirror_storage_repositories", "Repositories with one.", totals.repositories)
+    yield _gauge("mirror_storage_max_bytes", "Above it, eviction begins.", limits.max_size)
+    yield _gauge("mirror_storage_free_bytes", "Bytes free on the file system.", space.free)
+    yield _gauge("mirror_storage_min_free_bytes", "Bytes to leave free.", limits.min_free)
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _labelled_gauge(name: str, text: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, text, labels=["upstream"])
+
+
+def _labelled_counter(name: str, text: str) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, labels=["upstream"])
