@@ -110,7 +110,10 @@ class Ingest(Protocol):
         """
 
     async def hash_range(self, start: int, stop: int) -> str:
-        """The sha256, in lower-case hex, of the written bytes ``start`` to ``stop`` (half open)."""
+        """The sha256, in lower-case hex, of the written bytes ``start`` to ``stop`` (half open).
+
+        Reads them, also while others write and after ``publish``. Raises StorageError.
+        """
 
     async def publish(self, digest: Digest) -> None:
         """Make the bytes the blob ``digest``, durably. Verifies first; publishing what is there

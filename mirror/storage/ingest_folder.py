@@ -82,6 +82,7 @@ class IngestFolder:
             found = place.lstat()
             abandoned = place.name not in self._open and found.st_mtime < limit
             if abandoned and stat.S_ISREG(found.st_mode):
+                self._surroundings.checkpoint("sweep.judged")
                 place.rename(swept)
                 return found.st_size
         return None

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import os
 import threading
 from pathlib import Path
@@ -76,6 +77,8 @@ async def test_what_fails_while_being_cancelled_is_not_reported_twice() -> None:
     await asyncio.wait({task})
 
     assert task.cancelled()
+    del task
+    gc.collect()
     assert reported == []
 
 

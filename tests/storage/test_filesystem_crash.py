@@ -135,23 +135,45 @@ def steps(trace: Path, root: Path) -> list[str]:
     return found
 
 
-async def test_the_calls_come_in_order_also_where_nothing_can_be_traced(tmp_path: Path) -> None:
-    calls: list[str] = []
-    interesting = {"pwrite", "fchmod", "fsync", "mkdir", "rename", "unlink"}
+class CallLog:
+    """The names of the calls in one thread, where nothing can be traced."""
 
-    def record(_frame: FrameType, event: str, argument: object) -> None:
+    NAMES = frozenset({"pwrite", "fchmod", "fsync", "mkdir", "rename", "unlink"})
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def record(self, _frame: FrameType, event: str, argument: object) -> None:
         name = getattr(argument, "__name__", "")
-        if event == "c_call" and name in interesting:
-            calls.append(name)
+        if event == "c_call" and name in self.NAMES:
+            self.calls.append(name)
 
+    def executor(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1, initializer=sys.setprofile, initargs=(self.record,))
+
+
+async def test_the_calls_come_in_order(tmp_path: Path) -> None:
+    log = CallLog()
     FilesystemBlobStore.prepare(tmp_path)
-    with ThreadPoolExecutor(1, initializer=sys.setprofile, initargs=(record,)) as executor:
+    with log.executor() as executor:
         await fill(FilesystemBlobStore(tmp_path, SetClock(), executor), "fill")
 
-    assert calls == [
+    assert log.calls == [
         *["pwrite", "pwrite", "pwrite", "fchmod", "fsync"],
         *["mkdir", "fsync", "mkdir", "fsync", "rename", "fsync"],
     ]
+
+
+async def test_a_blob_that_is_there_is_durable_before_its_copy_goes(tmp_path: Path) -> None:
+    log = CallLog()
+    FilesystemBlobStore.prepare(tmp_path)
+    with log.executor() as executor:
+        store = FilesystemBlobStore(tmp_path, SetClock(), executor)
+        await fill(store, "fill")
+        log.calls.clear()
+        await fill(store, "again")
+
+    assert log.calls[-3:] == ["fsync", "fsync", "unlink"]
 
 
 @needs_strace
