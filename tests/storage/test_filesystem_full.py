@@ -16,7 +16,7 @@ NAMESPACE = ["unshare", "-m"] if os.geteuid() == 0 else ["unshare", "-Urm"]
 def can_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
-    attempt = [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/tmp"]
+    attempt = [*NAMESPACE, "mount", "-t", "tmpfs", "none", "/mnt"]
     return subprocess.run(attempt, check=False, capture_output=True).returncode == 0
 
 
