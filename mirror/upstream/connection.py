@@ -26,6 +26,7 @@ _KEEP_ALIVE_SECONDS = 30.0
 _LONGEST_HEADER = 64 * 1024
 _READ_BUFFER = 256 * 1024
 _SLOWEST_PACE = 1024
+_LOOK_AFTER_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +84,7 @@ class Connection:
         while True:
             began = loop.time()
             with translated(self._name, host):
-                async with asyncio.timeout(period - waited):
-                    chunk = await response.content.readany()
+                chunk = await _receive(response, began + period - waited)
             if not chunk:
                 return
             self._tally.bytes += len(chunk)
@@ -136,3 +136,21 @@ async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> Clie
         raise
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
         raise aiohttp.ClientConnectionError("connection lost") from error
+
+
+async def _receive(response: ClientResponse, deadline: float) -> bytes:
+    """The next bytes, none at the end. ``deadline`` is by the loop's clock.
+
+    aiohttp does not tell who reads a body when its framing turns out to be wrong, it only closes
+    the connection; so that is looked at now and then.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + _LOOK_AFTER_SECONDS)):
+                return await response.content.readany()
+        except TimeoutError:
+            if loop.time() >= deadline:
+                raise
+            if response.connection is not None and response.connection.closed:
+                raise aiohttp.ClientPayloadError("the connection was closed") from None
