@@ -27,7 +27,12 @@ class Time(TypeDecorator[datetime]):
         return None if value is None else (value - _EPOCH) // _TICK
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the library passes it
-        return None if value is None else _EPOCH + timedelta(microseconds=value)
+        if value is None:
+            return None
+        try:
+            return _EPOCH + timedelta(microseconds=value)
+        except (TypeError, OverflowError) as error:
+            raise MetadataError(f"the metadata are damaged: {value!r} is no time") from error
 
 
 class DigestText(TypeDecorator[Digest]):
@@ -44,5 +49,5 @@ class DigestText(TypeDecorator[Digest]):
             return None
         try:
             return parse_digest(value)
-        except DigestInvalid as error:
+        except (TypeError, DigestInvalid) as error:
             raise MetadataError(f"the metadata are damaged: {error}") from error

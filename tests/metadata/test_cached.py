@@ -1,0 +1,371 @@
+"""The cache in the face of reads and writes that overlap.
+
+The store beneath is the one in memory with doors in it: a call does what it does, and its answer
+waits behind the door.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+
+from mirror.metadata.cached import CachedMetadata, CacheSizes
+from mirror.metadata.memory import MemoryMetadata
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Descriptor, References
+from mirror.oci.reference import Tag
+from mirror.ports.metadata import (
+    BlobRecord,
+    IdleManifest,
+    MetadataError,
+    QuickFacts,
+    TagRecord,
+)
+from mirror.ports.repository import Repository
+from tests.conformance.metadata import (
+    LATEST,
+    NGINX,
+    REDIS,
+    STABLE,
+    at,
+    blob,
+    digest,
+    idle_manifests,
+    image_of,
+    layer,
+    manifest,
+    put_image,
+    tagged,
+)
+
+OLD = tagged(manifest("old"), 1)
+NEW = tagged(manifest("new"), 2)
+
+
+class Door:
+    """Open unless shut. Counts those who came to it."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._came = asyncio.Condition()
+        self._count = 0
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def pass_through(self) -> None:
+        async with self._came:
+            self._count += 1
+            self._came.notify_all()
+        await self._open.wait()
+
+    async def reached(self, count: int) -> None:
+        async with self._came:
+            await self._came.wait_for(lambda: self._count >= count)
+
+
+class SlowMetadata(MemoryMetadata):
+    """Answers to reads, and the beginning and the end of writes, can be held up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = Door()
+        self.before = Door()
+        self.after = Door()
+        self.reads: dict[str, int] = defaultdict(int)
+        self.is_broken = False
+
+    async def get_tag(self, repository: Repository, tag: Tag) -> TagRecord | None:
+        self.reads["tag"] += 1
+        record = await super().get_tag(repository, tag)
+        await self.answers.pass_through()
+        return record
+
+    async def get_blob(self, repository: Repository, digest: Digest) -> BlobRecord | None:
+        self.reads["blob"] += 1
+        found = await super().get_blob(repository, digest)
+        await self.answers.pass_through()
+        return found
+
+    async def get_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
+        self.reads["manifest"] += 1
+        found = await super().get_manifest(repository, digest)
+        await self.answers.pass_through()
+        return found
+
+    async def linked_size(self, repository: Repository, digest: Digest) -> int | None:
+        self.reads["size"] += 1
+        found = await super().linked_size(repository, digest)
+        await self.answers.pass_through()
+        return found
+
+    async def put_tag(self, repository: Repository, tag: Tag, record: TagRecord) -> None:
+        await self.before.pass_through()
+        await super().put_tag(repository, tag, record)
+        await self.after.pass_through()
+        if self.is_broken:
+            raise MetadataError("the disk went away")
+
+    async def put_manifest(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        references: References | None,
+        stored_at: datetime,
+    ) -> None:
+        await super().put_manifest(repository, descriptor, references, stored_at)
+        await self.after.pass_through()
+
+    async def delete_manifest(self, repository: Repository, digest: Digest) -> bool:
+        was_there = await super().delete_manifest(repository, digest)
+        await self.after.pass_through()
+        return was_there
+
+    async def forget_blob(self, digest: Digest) -> bool:
+        was_there = await super().forget_blob(digest)
+        await self.after.pass_through()
+        return was_there
+
+    async def evict(
+        self,
+        manifests: Sequence[IdleManifest],
+        blobs: Sequence[Digest],
+        unless_used_after: datetime,
+    ) -> Sequence[BlobRecord]:
+        gone = await super().evict(manifests, blobs, unless_used_after)
+        await self.after.pass_through()
+        return gone
+
+
+@pytest.fixture
+def beneath() -> SlowMetadata:
+    return SlowMetadata()
+
+
+@pytest.fixture
+def cached(beneath: SlowMetadata) -> CachedMetadata:
+    return CachedMetadata(beneath)
+
+
+async def test_what_was_asked_once_is_answered_from_memory(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await put_image(beneath, NGINX, "m", [layer("a", 7)])
+    await beneath.put_tag(NGINX, LATEST, tagged(manifest("m")))
+    facts: QuickFacts = cached
+    assert facts.peek_tag(NGINX, LATEST) is None
+
+    for _ in range(3):
+        assert await cached.get_tag(NGINX, LATEST) == tagged(manifest("m"))
+        assert await cached.get_manifest(NGINX, digest("m")) == manifest("m")
+        assert await cached.get_blob(NGINX, digest("a")) == BlobRecord(digest("a"), 7)
+        assert await cached.linked_size(NGINX, digest("a")) == 7
+
+    assert beneath.reads == {"tag": 1, "manifest": 1, "blob": 1, "size": 1}
+    assert facts.peek_tag(NGINX, LATEST) == tagged(manifest("m"))
+    assert facts.peek_manifest(NGINX, digest("m")) == manifest("m")
+    assert facts.peek_blob(NGINX, digest("a")) == BlobRecord(digest("a"), 7)
+
+
+async def test_what_was_written_needs_no_reading(cached: CachedMetadata) -> None:
+    await cached.put_tag(NGINX, LATEST, OLD)
+    await cached.put_tag(NGINX, LATEST, NEW)
+    await cached.put_blob(NGINX, blob(layer("a")), at(0))
+
+    assert cached.peek_tag(NGINX, LATEST) == NEW
+    assert cached.peek_blob(NGINX, digest("a")) == blob(layer("a"))
+
+
+async def test_memory_is_bounded(beneath: SlowMetadata) -> None:
+    cached = CachedMetadata(beneath, CacheSizes(tags=10, manifests=10, blobs=10, linked_sizes=10))
+    for number in range(100):
+        await cached.put_tag(NGINX, Tag(f"t{number}"), OLD)
+
+    known = [number for number in range(100) if cached.peek_tag(NGINX, Tag(f"t{number}"))]
+    assert known == list(range(90, 100))
+
+
+async def test_an_answer_from_before_a_write_is_not_remembered_after_it(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await beneath.put_tag(NGINX, LATEST, OLD)
+    beneath.answers.shut()
+    reading = asyncio.create_task(cached.get_tag(NGINX, LATEST))
+    await beneath.answers.reached(1)
+
+    await cached.put_tag(NGINX, LATEST, NEW)
+    beneath.answers.open()
+
+    assert await reading == OLD
+    assert cached.peek_tag(NGINX, LATEST) == NEW
+
+
+async def test_an_answer_from_before_a_deletion_is_not_remembered_after_it(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await beneath.put_tag(NGINX, LATEST, OLD)
+    beneath.answers.shut()
+    reading = asyncio.create_task(cached.get_tag(NGINX, LATEST))
+    await beneath.answers.reached(1)
+
+    await cached.delete_tag(NGINX, LATEST)
+    beneath.answers.open()
+
+    assert await reading == OLD
+    assert cached.peek_tag(NGINX, LATEST) is None
+
+
+async def test_an_answer_given_during_a_write_is_forgotten_at_its_end(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await beneath.put_tag(NGINX, LATEST, OLD)
+    beneath.before.shut()
+    writing = asyncio.create_task(cached.put_tag(NGINX, LATEST, NEW))
+    await beneath.before.reached(2)
+
+    assert await cached.get_tag(NGINX, LATEST) == OLD
+    beneath.before.open()
+    await writing
+
+    assert cached.peek_tag(NGINX, LATEST) == NEW
+
+
+async def test_an_answer_asked_for_during_a_write_is_not_remembered_after_it(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await beneath.put_tag(NGINX, LATEST, OLD)
+    beneath.before.shut()
+    beneath.answers.shut()
+    writing = asyncio.create_task(cached.put_tag(NGINX, LATEST, NEW))
+    await beneath.before.reached(2)
+    reading = asyncio.create_task(cached.get_tag(NGINX, LATEST))
+    await beneath.answers.reached(1)
+
+    beneath.before.open()
+    await writing
+    beneath.answers.open()
+
+    assert await reading == OLD
+    assert cached.peek_tag(NGINX, LATEST) == NEW
+
+
+async def test_of_writes_that_overlap_neither_is_remembered(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    """Which of them came last in the store is not known here."""
+    beneath.after.shut()
+    first = asyncio.create_task(cached.put_tag(NGINX, LATEST, OLD))
+    await beneath.after.reached(1)
+    second = asyncio.create_task(cached.put_tag(NGINX, LATEST, NEW))
+    await beneath.after.reached(2)
+    beneath.after.open()
+    await asyncio.gather(first, second)
+
+    assert cached.peek_tag(NGINX, LATEST) is None
+    assert await cached.get_tag(NGINX, LATEST) == NEW
+
+
+async def test_a_write_that_fails_leaves_nothing_remembered(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await cached.put_tag(NGINX, LATEST, OLD)
+    beneath.is_broken = True
+
+    with pytest.raises(MetadataError, match="disk"):
+        await cached.put_tag(NGINX, LATEST, NEW)
+
+    assert cached.peek_tag(NGINX, LATEST) is None
+
+
+async def test_a_write_whose_caller_went_away_is_not_missed(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await cached.put_tag(NGINX, LATEST, OLD)
+    beneath.before.shut()
+    writing = asyncio.create_task(cached.put_tag(NGINX, LATEST, NEW))
+    await beneath.before.reached(2)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    assert await cached.get_tag(NGINX, LATEST) == OLD
+
+    beneath.before.open()
+    await cached.close()
+
+    assert cached.peek_tag(NGINX, LATEST) == NEW
+
+
+async def test_the_failure_of_a_write_whose_caller_went_away_is_nobodys(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    beneath.is_broken = True
+    beneath.after.shut()
+    writing = asyncio.create_task(cached.put_tag(NGINX, LATEST, NEW))
+    await beneath.after.reached(1)
+    writing.cancel()
+    beneath.after.open()
+
+    await cached.close()
+
+    assert cached.peek_tag(NGINX, LATEST) is None
+
+
+@pytest.mark.parametrize("removal", ["delete", "evict", "forget"])
+async def test_a_blob_asked_about_before_it_was_removed_is_not_remembered_after(
+    beneath: SlowMetadata, cached: CachedMetadata, removal: str
+) -> None:
+    await put_image(beneath, NGINX, "m", [layer("a")])
+    idle = await idle_manifests(beneath)
+    beneath.answers.shut()
+    reading = asyncio.create_task(cached.get_blob(NGINX, digest("a")))
+    await beneath.answers.reached(1)
+
+    if removal == "delete":
+        await cached.delete_manifest(NGINX, digest("m"))
+    elif removal == "evict":
+        await cached.evict(idle, [], at(99))
+    else:
+        await cached.forget_blob(digest("a"))
+    beneath.answers.open()
+
+    assert await reading == blob(layer("a"))
+    assert cached.peek_blob(NGINX, digest("a")) is None
+
+
+async def test_a_size_asked_for_before_a_manifest_was_put_is_not_remembered_after(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await beneath.put_manifest(NGINX, manifest("m"), image_of(layer("a", 7)), at(0))
+    beneath.answers.shut()
+    reading = asyncio.create_task(cached.linked_size(NGINX, digest("a")))
+    await beneath.answers.reached(1)
+
+    await cached.put_manifest(NGINX, manifest("n"), image_of(layer("a", 8)), at(0))
+    beneath.answers.open()
+
+    assert await reading == 7
+    assert await cached.linked_size(NGINX, digest("a")) == 8
+
+
+async def test_eviction_leaves_other_repositories_in_memory(cached: CachedMetadata) -> None:
+    for repository in (NGINX, REDIS):
+        await put_image(cached, repository, "m", [layer("a")])
+        await cached.put_tag(repository, LATEST, tagged(manifest("m")))
+        await cached.put_tag(repository, STABLE, tagged(manifest("other")))
+        await cached.get_manifest(repository, digest("m"))
+    idle = [entry for entry in await idle_manifests(cached) if entry.repository == NGINX]
+
+    await cached.evict(idle, [digest("m"), digest("a")], at(99))
+
+    assert cached.peek_tag(NGINX, LATEST) is None
+    assert cached.peek_manifest(NGINX, digest("m")) is None
+    assert cached.peek_blob(NGINX, digest("a")) is None
+    assert cached.peek_tag(REDIS, LATEST) == tagged(manifest("m"))
+    assert cached.peek_tag(REDIS, STABLE) == tagged(manifest("other"))
+    assert cached.peek_manifest(REDIS, digest("m")) == manifest("m")
