@@ -18,6 +18,12 @@ def place_of(root: Path, digest: Digest) -> Path:
     return root / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded
 
 
+def writable(place: Path) -> Path:
+    """A blob's file, as whoever spoils it would make it."""
+    place.chmod(0o600)
+    return place
+
+
 def mode_of(place: Path) -> int:
     return stat.S_IMODE(place.lstat().st_mode)
 

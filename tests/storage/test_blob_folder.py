@@ -14,7 +14,15 @@ from mirror.oci.digest import digest_of
 from mirror.ports.blobs import DigestMismatch, StorageError
 from mirror.storage.filesystem import FilesystemBlobStore
 from tests.conformance.blobs import SetClock, begun, content_of, listed, stored
-from tests.storage.content import CONTENT, DIGEST, ODDITIES, names_in, place_of, raising_once_at
+from tests.storage.content import (
+    CONTENT,
+    DIGEST,
+    ODDITIES,
+    names_in,
+    place_of,
+    raising_once_at,
+    writable,
+)
 
 
 async def test_a_truncated_blob_is_a_failure_to_its_readers(
@@ -24,7 +32,7 @@ async def test_a_truncated_blob_is_a_failure_to_its_readers(
     blob = store.open(DIGEST)
     assert blob is not None
 
-    os.truncate(place_of(root, DIGEST), len(CONTENT) - 1)
+    os.truncate(writable(place_of(root, DIGEST)), len(CONTENT) - 1)
 
     assert await content_of(blob.pieces(0, 10)) == CONTENT[:10]
     with pytest.raises(StorageError, match=f"file of {len(CONTENT) - 1} bytes"):
@@ -41,8 +49,7 @@ async def test_a_spoiled_blob_is_not_read(
     root: Path, store: FilesystemBlobStore, spoiled: bytes
 ) -> None:
     await store.put(DIGEST, CONTENT)
-    place_of(root, DIGEST).chmod(0o600)
-    place_of(root, DIGEST).write_bytes(spoiled)
+    writable(place_of(root, DIGEST)).write_bytes(spoiled)
 
     with pytest.raises(DigestMismatch) as found:
         await store.read(DIGEST, 2 * len(CONTENT))
@@ -52,7 +59,7 @@ async def test_a_spoiled_blob_is_not_read(
 
 async def test_a_blob_of_another_size_tells_it(root: Path, store: FilesystemBlobStore) -> None:
     await store.put(DIGEST, CONTENT)
-    with place_of(root, DIGEST).open("ab") as file:
+    with writable(place_of(root, DIGEST)).open("ab") as file:
         file.write(b"extended")
 
     blob = store.open(DIGEST)
@@ -94,7 +101,7 @@ async def test_publishing_heals_a_blob_of_the_wrong_size(
     root: Path, store: FilesystemBlobStore
 ) -> None:
     await store.put(DIGEST, CONTENT)
-    os.truncate(place_of(root, DIGEST), 7)
+    os.truncate(writable(place_of(root, DIGEST)), 7)
 
     await store.put(DIGEST, CONTENT)
 
