@@ -24,9 +24,10 @@ def explain(document: Table, error: ValidationError) -> list[Problem]:
 
 
 def _problem(document: Table, details: ErrorDetails) -> Problem:
-    path = tuple(part for part in details["loc"] if part != _KEY)
+    about_name = details["type"] == "value_error" and details["loc"][-1:] == (_KEY,)
+    path = details["loc"][:-1] if about_name else details["loc"]
     entry, node = nearest(document, path)
-    about_key = details["type"] in ("extra_forbidden", "missing") or _KEY in details["loc"]
+    about_key = about_name or details["type"] in ("extra_forbidden", "missing")
     place = entry.key_place if entry and about_key else node.place
     if details["type"] == "extra_forbidden":
         return _unknown_key(place, path)

@@ -12,7 +12,7 @@ from mirror.config.problems import shown
 _NUMBER = r"\d{1,12}(?:\.\d{1,6})?"
 _BARE = re.compile(rf"-?{_NUMBER}", re.ASCII)
 _DURATION = re.compile(
-    rf"(?:(?P<d>{_NUMBER})d)?(?:(?P<h>{_NUMBER})h)?(?:(?P<m>{_NUMBER})m(?!s))?"
+    rf"(?:(?P<d>{_NUMBER})d)?(?:(?P<h>{_NUMBER})h)?(?:(?P<m>{_NUMBER})m)?"
     rf"(?:(?P<s>{_NUMBER})s)?(?:(?P<ms>{_NUMBER})ms)?",
     re.ASCII,
 )

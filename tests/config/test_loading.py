@@ -186,6 +186,8 @@ def test_problems_are_values(folder: Folder) -> None:
     [
         ("cach: {}", "unknown key: did you mean cache?"),
         ("cache: {max-size: 1}", "unknown key: did you mean max_size?"),
+        ('"[key]": 1', "mirror.yaml:1:1: [key]: unknown key"),
+        ('upstreams: {"[key]": }', "mirror.yaml:1:13: upstreams.[key]: '[key]' cannot be"),
         ("max_size: 1", "unknown key here: did you mean cache.max_size?"),
         ("cache: {foo: 1}", "unknown key: known here are max_size, min_free, low_watermark"),
         ("cache: {foo: }", "unknown key: known here are"),
