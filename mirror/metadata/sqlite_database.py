@@ -160,6 +160,14 @@ async def _connect(opening: _Opening) -> Lane:
 
 
 def _set_up(opening: _Opening, connection: DBAPIConnection, _record: object) -> None:
+    try:
+        _apply_pragmas(opening, connection)
+    except BaseException:
+        connection.close()  # nobody else knows of it yet
+        raise
+
+
+def _apply_pragmas(opening: _Opening, connection: DBAPIConnection) -> None:
     cursor = connection.cursor()
     try:
         if opening.mode == "rw":

@@ -1,0 +1,65 @@
+"""A process that writes facts until it is killed, and the same facts worked out in memory.
+
+    python -m tests.metadata.crashing FILE FIRST
+
+does step after step from the given one on and prints the number of each that is done.
+"""
+
+import asyncio
+import sys
+from itertools import count
+from pathlib import Path
+
+from mirror.metadata.sql import open_sqlite
+from mirror.oci.reference import Tag
+from mirror.ports.metadata import MetadataStore, Use
+from tests.conformance.metadata import (
+    NGINX,
+    at,
+    blob,
+    digest,
+    idle_manifests,
+    image_of,
+    layer,
+    manifest,
+    tagged,
+)
+
+KINDS = 6
+
+
+async def take_step(store: MetadataStore, number: int) -> None:
+    """One transaction, always the same for a number. Every kind is of several statements."""
+    image, kind = divmod(number, KINDS)
+    name = f"m{image}"
+    parts = [layer(f"{part} of {image}") for part in range(3)]
+    if kind == 0:
+        await store.put_manifest(NGINX, manifest(name), image_of(*parts, layer("base")), at(number))
+    elif kind == 1:
+        await store.put_tag(NGINX, Tag(name), tagged(manifest(name), number))
+    elif kind == 2:
+        await store.put_blob(NGINX, blob(parts[0]), at(number))
+    elif kind == 3:
+        used = range(max(0, image - 5), image)
+        # No two at the same moment: their order would be up to the adapter.
+        uses = {Use(NGINX, digest(f"m{other}")): at(number + other / 1e6) for other in used}
+        await store.record_uses(uses)
+    elif kind == 4:
+        await store.add_counters({"steps": 1, name: number})
+    elif image % 2:
+        oldest = (await idle_manifests(store))[:1]
+        blobs = [found.digest for entry in oldest for found, _ in entry.blobs]
+        await store.evict(oldest, blobs, at(number))
+    else:
+        await store.delete_manifest(NGINX, digest(f"m{image - 3}"))
+
+
+async def main() -> None:
+    store = await open_sqlite(Path(sys.argv[1]))
+    for number in count(int(sys.argv[2])):
+        await take_step(store, number)
+        print(number, flush=True)  # noqa: T201 - whoever kills us reads it
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
