@@ -8,6 +8,7 @@ import signal
 import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -41,6 +42,8 @@ from mirror.storage.filesystem import FilesystemBlobStore
 from mirror.wiring import make_registries, make_router
 
 log = logging.getLogger(__name__)
+
+DISK_THREADS = 8
 
 
 async def pause(failures: int) -> None:
@@ -197,7 +200,10 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     clock = surroundings.clock
     FilesystemBlobStore.prepare(config.data)
     stack.enter_context(locked(config.data))
-    store = FilesystemBlobStore(config.data, clock)
+    # Its own threads: resolving names uses the event loop's, and must not wait for a disk.
+    disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+    stack.callback(disk.shutdown)
+    store = FilesystemBlobStore(config.data, clock, disk)
     metadata = CachedMetadata(await open_sqlite(config.data / "metadata.db"))
     stack.push_async_callback(metadata.close)
     registries = make_registries(config, clock, instance=uuid.uuid4().hex[:12])
