@@ -76,8 +76,11 @@ class Blobs:
         """The blob, opened for reading. Raises OCIError when it cannot be served."""
         route = upstream_route(route)
         try:
-            held = await self._held(route.repository, digest)
-            return held or await self._fill(route.repository, digest)
+            while True:
+                held = await self._held(route.repository, digest)
+                answer = held or await self._fill(route.repository, digest)
+                if answer is not None:
+                    return answer
         except FillFailed as failed:
             raise refuse("blob", route.approach, failed.error) from failed
         except UpstreamError as error:
@@ -117,21 +120,25 @@ class Blobs:
     # What is here.
 
     async def _held(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
+        on_disk = self._on_disk(digest)
+        if on_disk is None:
+            # Whatever rows say: without the file they have to be asked for nothing.
+            return None
         record = await self._ports.links.get_blob(repository, digest)
         if record is not None:
             opened = await self._open(record)
             return None if opened is None else self._hit(repository, digest, opened)
-        stored = await self._ports.links.get_stored(digest) or self._unrecorded(digest)
-        if stored is None or not await self._permitted(repository, digest):
-            return None
+        # Without a row it is a file that was verified before it got its name.
+        stored = await self._ports.links.get_stored(digest) or on_disk
+        if not await self._permitted(repository, digest):
+            raise BlobUnknown(detail={"digest": str(digest)})
         opened = await self._open(stored)
         if opened is None:
             return None
         await self._ports.links.put_blob(repository, stored, self._ports.clock.now())
         return self._hit(repository, digest, opened)
 
-    def _unrecorded(self, digest: Digest) -> BlobRecord | None:
-        """A file whose row was never written: it was verified before it got its name."""
+    def _on_disk(self, digest: Digest) -> BlobRecord | None:
         opened = self._ports.store.open(digest)
         if opened is None:
             return None
@@ -176,7 +183,8 @@ class Blobs:
 
     # What is not.
 
-    async def _fill(self, repository: Repository, digest: Digest) -> BlobAnswer:
+    async def _fill(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
+        """``None`` when a fill brought it between looking for it and asking for it."""
         announced = await self._ports.links.linked_size(repository, digest)
         owned = self._fills.get(digest)
         if owned is not None and owned.repository != repository:
@@ -185,8 +193,12 @@ class Blobs:
             except FillFailed:
                 # Its upstream may be in trouble where ours is not.
                 log.info("joining the fill of %s from %s failed", digest, owned.repository)
-        self._upstream(repository)
-        owned = self._fills.get(digest) or self._begin(repository, digest, announced)
+        owned = self._fills.get(digest)
+        if owned is None:
+            self._upstream(repository)
+            if self._on_disk(digest) is not None:
+                return None
+            owned = self._begin(repository, digest, announced)
         return await self._join(repository, owned.fill)
 
     async def _join_foreign(
