@@ -172,8 +172,11 @@ class CachedMetadata:
             for blob in references.blobs if references else ():
                 self._linked_sizes.forget(repository, blob.digest)
 
-        with self._linked_sizes.writing(forget):
+        with self._linked_sizes.writing(forget) as generation:
             await self._store.put_manifest(repository, descriptor, references, stored_at)
+        # A client that got the manifest asks for its blobs next.
+        for blob in references.blobs if references else ():
+            self._linked_sizes.remember(repository, blob.digest, blob.size, generation)
 
     async def _delete_manifest(self, repository: Repository, digest: Digest) -> bool:
         with self._removing({repository: [digest]}, ()):
