@@ -1,0 +1,91 @@
+"""Real clients, a real mirror process and simulated registries, and the end of all of them.
+
+The suite is started by ``tests/clients/run``, which gives it a network, processes, mounts and a
+hosts file of its own. Where CI is ``true``, what would be skipped fails.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.clients.client import Client
+from tests.clients.mirror_server import OTHER, MirrorServer, upstream
+from tests.clients.workshop import CLIENTS, Workshop
+from tests.simulated_hub import SimulatedHub
+
+MakeMirror = Callable[[Mapping[str, object]], Awaitable[MirrorServer]]
+
+
+def pytest_sessionstart() -> None:
+    outside = [name for _, name in socket.if_nameindex() if name != "lo"]
+    if outside:
+        raise pytest.UsageError("start these tests with: tests/clients/run")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped where CI=true: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Workshop]:
+    with contextlib.ExitStack() as stack:
+        yield Workshop(tmp_path_factory.mktemp("daemons"), authority, stack)
+
+
+@pytest.fixture(params=CLIENTS)
+async def client(
+    request: pytest.FixtureRequest, workshop: Workshop, tmp_path: Path
+) -> AsyncIterator[Client]:
+    """Each engine in turn, with nothing pulled yet."""
+    client = workshop.make(request.param, tmp_path / "client")
+    yield client
+    await client.forget()
+
+
+@pytest.fixture
+async def other_hub() -> AsyncIterator[SimulatedHub]:
+    async with SimulatedHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+async def make_mirror(tmp_path: Path) -> AsyncIterator[MakeMirror]:
+    """Start a mirror with these settings. A test may have one at a time."""
+    servers: list[MirrorServer] = []
+
+    async def make(settings: Mapping[str, object]) -> MirrorServer:
+        folder = tmp_path / f"mirror{len(servers)}"
+        folder.mkdir()
+        server = MirrorServer.configured(folder, settings)
+        servers.append(server)
+        await server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.stop()
+        assert "Traceback" not in server.program.log, server.program.log
+
+
+@pytest.fixture
+async def mirror(
+    make_mirror: MakeMirror, hub: SimulatedHub, other_hub: SimulatedHub
+) -> MirrorServer:
+    """A mirror of two registries, with the settings that it is shipped with."""
+    upstreams = {"docker.io": upstream(hub, default=True), OTHER: upstream(other_hub)}
+    return await make_mirror({"upstreams": upstreams})
