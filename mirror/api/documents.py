@@ -12,6 +12,7 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=0, description="In bytes.")]
+Moment = Annotated[datetime, Meta(tz=True)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 DigestText = Annotated[str, Meta(description="algorithm:hex", pattern="^[a-z0-9+._-]+:[a-f0-9]+$")]
 
@@ -63,7 +64,7 @@ class Quota(msgspec.Struct, frozen=True):
     remaining: Count
     window_seconds: Count
     source: str | None
-    observed_at: datetime
+    observed_at: Moment
 
 
 class Upstream(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ class Upstream(msgspec.Struct, frozen=True):
 
     state: Literal["ok", "throttled", "failing"]
     reason: str | None
-    retry_at: datetime | None
+    retry_at: Moment | None
     requests: Count
     errors: Count
     bytes: Size
@@ -125,8 +126,8 @@ class Image(msgspec.Struct, frozen=True):
     shared_bytes: Size
     complete: bool
     platforms: list[str]
-    confirmed_at: datetime | None
-    last_used_at: datetime | None
+    confirmed_at: Moment | None
+    last_used_at: Moment | None
 
 
 class Images(msgspec.Struct, frozen=True):
@@ -152,7 +153,7 @@ class Victim(msgspec.Struct, frozen=True):
     tags: list[str]
     digest: DigestText
     bytes: Size
-    last_used_at: datetime
+    last_used_at: Moment
 
 
 class Kept(msgspec.Struct, frozen=True):

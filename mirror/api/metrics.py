@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from aiohttp import web
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import choose_encoder
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from mirror.api.figures import Activity, Holdings, measure, observe
@@ -21,12 +22,19 @@ from mirror.ports.metadata import MetadataError
 
 log = logging.getLogger(__name__)
 
+OPENMETRICS = "application/openmetrics-text"
+
 
 async def get_metrics(request: web.Request) -> web.Response:
     services = request.app[SERVICES]
     holdings = await _measure(services)
-    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-    body = encode(_registry(Figures(observe(services), holdings)))
+    registry = _registry(Figures(observe(services), holdings))
+    # The library's own choice of a format fails over an Accept header that it does not expect.
+    if OPENMETRICS in request.headers.get("Accept", ""):
+        body = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call] # the library left it out
+        content_type = openmetrics.CONTENT_TYPE_LATEST
+    else:
+        body, content_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
     headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
     return web.Response(body=body, headers=headers)
 

@@ -1,0 +1,278 @@
+"""Real use cases over adapters in memory, and an application made of them.
+
+The only thing that is not ours is an upstream: a shelf that tests put images on.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from ipaddress import ip_network
+
+from mirror.api.services import Services
+from mirror.auth.networks import Network, TrustedNetworks
+from mirror.metadata.cached import CachedMetadata
+from mirror.metadata.memory import MemoryMetadata
+from mirror.oci.digest import Digest, parse_digest
+from mirror.oci.manifest import Descriptor, Manifest, parse_references
+from mirror.oci.reference import RepositoryName, Tag
+from mirror.ports.metadata import BlobRecord, TagRecord
+from mirror.ports.repository import Repository
+from mirror.ports.upstream import RemoteBlob, UpstreamStatus
+from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.eviction import Eviction, EvictionPorts
+from mirror.registry.freshness import FreshnessPolicy
+from mirror.registry.glob import Glob
+from mirror.registry.held import HeldManifests
+from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
+from mirror.registry.in_use import InUse
+from mirror.registry.manifests import ManifestPorts, Manifests
+from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
+from mirror.registry.proxied import ProxiedRegistries, ProxiedRegistry
+from mirror.registry.room import Limits
+from mirror.registry.routing import Router, UpstreamRule
+from mirror.registry.statistics import Statistics
+from mirror.registry.usage import Usage
+from mirror.storage.memory import MemoryBlobStore
+from tests.simulated_hub import Image, Index
+from tests.world import SettableClock
+
+LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
+ELSEWHERE = (ip_network("192.0.2.0/24"),)
+ROOMY = Limits(max_size=1 << 30, low_size=900 << 20, min_free=1 << 20)
+QUIET = UpstreamStatus("ok", None, None, 0, 0, 0, 0, None)
+STALE_AFTER = timedelta(seconds=1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class ShelfBlob:
+    content: bytes
+    start: int
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.content[self.start :]
+
+
+@dataclass(slots=True)
+class Shelf:
+    """An ``Upstream`` without a network. It does as ``condition`` says it does."""
+
+    condition: UpstreamStatus = QUIET
+    tags: dict[tuple[RepositoryName, Tag], Manifest] = field(default_factory=dict)
+    blobs: dict[Digest, bytes] = field(default_factory=dict)
+
+    def put(self, name: str, tag: str, image: Image) -> None:
+        self.tags[RepositoryName(name), Tag(tag)] = manifest_of(image)
+        self.blobs.update({parse_digest(key): content for key, content in image.blobs.items()})
+
+    async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | None:
+        manifest = self.tags.get((name, tag))
+        return None if manifest is None else manifest.descriptor
+
+    async def get_manifest(self, name: RepositoryName, digest: Digest) -> Manifest | None:
+        found = (item for (owner, _), item in self.tags.items() if owner == name)
+        return next((manifest for manifest in found if manifest.digest == digest), None)
+
+    async def head_blob(self, name: RepositoryName, digest: Digest) -> int | None:  # noqa: ARG002 - one shelf for all
+        content = self.blobs.get(digest)
+        return None if content is None else len(content)
+
+    def open_blob(
+        self,
+        name: RepositoryName,  # noqa: ARG002 - one shelf for all
+        digest: Digest,
+        start: int = 0,
+        stop: int | None = None,  # noqa: ARG002 - nobody here asks for less than the rest
+    ) -> AbstractAsyncContextManager[RemoteBlob | None]:
+        return _open(self.blobs.get(digest), start)
+
+    def status(self) -> UpstreamStatus:
+        return self.condition
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@asynccontextmanager
+async def _open(content: bytes | None, start: int) -> AsyncIterator[RemoteBlob | None]:
+    yield None if content is None else ShelfBlob(content, start)
+
+
+@dataclass(slots=True)
+class MemoryMirror:
+    """Everything below HTTP. ``not_ready`` is what readiness says."""
+
+    clock: SettableClock
+    store: MemoryBlobStore
+    metadata: CachedMetadata
+    shelves: Mapping[str, Shelf]
+    usage: Usage
+    services: Services
+    not_ready: str | None = None
+
+    async def hold(
+        self, repository: Repository, tag: str | None, image: Image, *, whole: bool = True
+    ) -> None:
+        """As if it had been pulled just now; not ``whole``: only its manifest."""
+        now, manifest = self.clock.now(), manifest_of(image)
+        blobs = {parse_digest(key): content for key, content in image.blobs.items()}
+        await self._keep(repository, manifest)
+        for digest, content in blobs.items() if whole else ():
+            await self.store.put(digest, content)
+            await self.metadata.put_blob(repository, BlobRecord(digest, len(content)), now)
+            self.services.housekeeping.added(len(content))
+        if tag is not None:
+            record = TagRecord(manifest.descriptor, now)
+            await self.metadata.put_tag(repository, Tag(tag), record)
+
+    async def hold_index(self, repository: Repository, tag: str, index: Index) -> None:
+        """The index alone; its images are held on their own."""
+        manifest = manifest_of(index)
+        await self._keep(repository, manifest)
+        record = TagRecord(manifest.descriptor, self.clock.now())
+        await self.metadata.put_tag(repository, Tag(tag), record)
+
+    async def _keep(self, repository: Repository, manifest: Manifest) -> None:
+        await self.store.put(manifest.digest, manifest.content)
+        references = parse_references(manifest)
+        await self.metadata.put_manifest(
+            repository, manifest.descriptor, references, self.clock.now()
+        )
+        self.services.housekeeping.added(manifest.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How the mirror of a test is to be."""
+
+    trusted: Sequence[Network] = LOOPBACK
+    limits: Limits = ROOMY
+    upstreams: Sequence[str] = ("docker.io", "ghcr.io")
+    offline: bool = False
+    capacity: int = 1 << 30
+
+
+def manifest_of(image: Image | Index) -> Manifest:
+    return Manifest(image.media_type, parse_digest(image.digest), image.content)
+
+
+def repository(text: str) -> Repository:
+    """``docker.io/library/nginx``."""
+    upstream, _, name = text.partition("/")
+    return Repository(upstream, RepositoryName(name))
+
+
+def hosted(name: str) -> Repository:
+    return Repository(None, RepositoryName(name))
+
+
+def make_mirror(wishes: Wishes | None = None) -> MemoryMirror:
+    wishes = wishes or Wishes()
+    clock = SettableClock()
+    store = MemoryBlobStore(clock, wishes.capacity)
+    metadata = CachedMetadata(MemoryMetadata())
+    shelves = {name: Shelf() for name in wishes.upstreams}
+    usage = Usage(clock)
+    registries = _registries(shelves, offline=wishes.offline)
+    ports = HousekeepingPorts(store, metadata, clock, Statistics(), usage, wishes.limits)
+    services = _services(ports, metadata, registries, TrustedNetworks(wishes.trusted))
+    mirror = MemoryMirror(clock, store, metadata, shelves, usage, services)
+    mirror.services = replace(services, ready=lambda: mirror.not_ready)
+    return mirror
+
+
+def _registries(shelves: Mapping[str, Shelf], *, offline: bool) -> ProxiedRegistries:
+    policy = FreshnessPolicy(timedelta(minutes=5))
+    by_name = {name: ProxiedRegistry(name, shelf, policy) for name, shelf in shelves.items()}
+    return ProxiedRegistries(by_name, offline)
+
+
+def _services(
+    ports: HousekeepingPorts,
+    metadata: CachedMetadata,
+    registries: ProxiedRegistries,
+    access: TrustedNetworks,
+) -> Services:
+    housekeeping, using = Housekeeping(ports), InUse()
+    blobs = _blobs(ports, metadata, registries, housekeeping)
+    housekeeping.evict_with(
+        Eviction(
+            EvictionPorts(
+                facts=metadata,
+                store=ports.store,
+                clock=ports.clock,
+                statistics=ports.statistics,
+                protections=(
+                    unreachable_upstreams(registries.frozen),
+                    in_use(lambda digest: digest in using or blobs.is_filling(digest)),
+                    used_just_now(ports.usage),
+                ),
+                flush=housekeeping.flush,
+                removed=housekeeping.removed,
+            )
+        )
+    )
+    return Services(
+        router=_router(registries),
+        manifests=_manifests(ports, metadata, registries),
+        blobs=blobs,
+        in_use=using,
+        registries=registries,
+        housekeeping=housekeeping,
+        inventory=metadata,
+        store=ports.store,
+        limits=ports.limits,
+        statistics=ports.statistics,
+        access=access,
+        clock=ports.clock,
+        ready=lambda: None,
+        write_timeout=timedelta(seconds=10),
+    )
+
+
+def _router(registries: ProxiedRegistries) -> Router:
+    rules = [UpstreamRule(name, default=name == "docker.io") for name in registries.by_name]
+    return Router(rules, [Glob("local/**")])
+
+
+def _blobs(
+    ports: HousekeepingPorts,
+    metadata: CachedMetadata,
+    registries: ProxiedRegistries,
+    housekeeping: Housekeeping,
+) -> Blobs:
+    return Blobs(
+        BlobPorts(
+            store=ports.store,
+            links=metadata,
+            registries=registries,
+            clock=ports.clock,
+            usage=ports.usage,
+            statistics=ports.statistics,
+            room=housekeeping,
+            pause=_no_pause,
+        )
+    )
+
+
+def _manifests(
+    ports: HousekeepingPorts, metadata: CachedMetadata, registries: ProxiedRegistries
+) -> Manifests:
+    return Manifests(
+        ManifestPorts(
+            held=HeldManifests(ports.store, metadata, metadata, ports.clock, ports.usage),
+            tags=metadata,
+            registries=registries,
+            clock=ports.clock,
+            statistics=ports.statistics,
+            stale_after=STALE_AFTER,
+        )
+    )
+
+
+async def _no_pause(_failures: int) -> None:
+    """Nothing here needs time to recover."""
