@@ -170,6 +170,9 @@ class BlobStore(Protocol):
     async def delete(self, digest: Digest) -> bool:
         """Remove the bytes; whether they were there. Open readers go on. Raises StorageError."""
 
+    async def delete_all(self, digests: Sequence[Digest]) -> Sequence[Digest]:
+        """Remove the bytes of many blobs; those that could not be removed. Does not raise."""
+
     async def quarantine(self, digest: Digest, reason: str) -> bool:
         """Take a blob that is not what its digest says out of service, kept for the operator.
 

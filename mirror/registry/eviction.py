@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from mirror.oci.digest import Digest
-from mirror.ports.blobs import BlobStore, StorageError
+from mirror.ports.blobs import BlobStore
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import EvictionStore, IdleBlob, IdleManifest
 from mirror.ports.repository import Repository
@@ -22,7 +22,7 @@ from mirror.registry.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
-BATCH = 100
+BATCH = 500
 """Manifests removed in one transaction, and blobs."""
 
 ROUND = 2000
@@ -178,21 +178,21 @@ class Eviction:
         for manifests in _batches(plan.manifests):
             await self._ports.facts.evict(manifests, (), begun_at)
         for blobs in _batches(plan.blobs):
-            for record in await self._ports.facts.evict((), blobs, begun_at):
-                freed += record.size
-                self._ports.removed(record.size)
-                await self._delete(record.digest)
+            gone = await self._ports.facts.evict((), blobs, begun_at)
+            size = sum(record.size for record in gone)
+            freed += size
+            self._ports.removed(size)
+            await self._delete([record.digest for record in gone])
         plan.next_round()
         self._ports.statistics.counted("evicted_bytes", count=freed)
         self._ports.statistics.counted("evicted", count=count)
         return freed
 
-    async def _delete(self, digest: Digest) -> None:
-        try:
-            await self._ports.store.delete(digest)
-        except StorageError as error:
-            # Its row is gone, so the sweep of unrecorded files takes it later.
-            log.warning("%s could not be deleted: %s", digest, error)
+    async def _delete(self, digests: Sequence[Digest]) -> None:
+        kept = await self._ports.store.delete_all(digests)
+        if kept:
+            # Their rows are gone, so the sweep of unrecorded files takes them later.
+            log.warning("%d files could not be deleted, %s among them", len(kept), kept[0])
 
 
 def _batches(items: Sequence[T]) -> list[Sequence[T]]:

@@ -8,13 +8,13 @@ A fill belongs to nobody's request; it runs to its end when clients leave, and n
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 
 from mirror.oci.digest import Digest
 from mirror.ports.blobs import DigestMismatch, Ingest, Piece, StorageError
 from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
-from mirror.registry.follow import PROGRESS, RESUMES, FillFailed, Source, Unstored, follow
+from mirror.registry.follow import PROGRESS, RESUMES, WITHHELD, FillFailed, Source, Unstored, follow
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,7 @@ class Fill:
         self._verified = False
         self._failure: BaseException | None = None
         self._absent = False
+        self._begun = False
         self._opened = asyncio.Event()
         self._changed = asyncio.Event()
         self._readers = 0
@@ -74,18 +75,22 @@ class Fill:
         return self._unstored is None and self._failure is None
 
     async def opened(self) -> int | None:
-        """The size of the blob in bytes once the upstream has begun to send it.
+        """The size of the blob in bytes once there is something for readers to get, or soon.
 
-        ``None`` when the upstream does not have it. Raises FillFailed.
+        ``None`` when the upstream does not have it. Raises FillFailed. A blob that is withheld as
+        a whole, because it is small or empty, is opened when it was verified.
         """
         await self._opened.wait()
         if self._absent:
             return None
-        if self._size is None:
-            raise FillFailed from self._failure
-        if self._failure is not None and self._unstored is None and not self._verified:
+        if self._size is None or (self._failure is not None and not self._verified):
             raise FillFailed from self._failure
         return self._size
+
+    async def ended(self) -> None:
+        """Until nothing more will come of it."""
+        while not self._ended:
+            await self.changed()
 
     async def run(self) -> None:
         """Download, verify, publish. Failures are told to the readers, not raised."""
@@ -108,6 +113,8 @@ class Fill:
             self._failure = error
         finally:
             self._ended = True
+            if self._unstored is None and self._failure is None and not self._verified:
+                self._failure = UpstreamUnreachable("the server is stopping")
             self._opened.set()
             self._ring()
             self._release()
@@ -125,19 +132,30 @@ class Fill:
     # The download.
 
     async def _fill(self) -> None:
-        ingest = self._ingest = await self._plan.ingest()
-        if self._size is not None and ingest.offset > self._size:
-            ingest = self._ingest = await self._restart(ingest)
-        if ingest.offset and ingest.digest() == self.digest:
-            # A run before this one had every byte and was killed before it could publish.
-            self._size = ingest.offset
-            self._opened.set()
-        elif not await self._download(ingest):
+        ingest = await self._begin_ingest()
+        has_every_byte = ingest.offset > 0 and ingest.offset == self._size
+        if not has_every_byte and not await self._download(ingest):
             return
         await ingest.verify(self.digest)
         self._verified = True
+        self._opened.set()
         self._ring()
         await self._publish(ingest)
+
+    async def _begin_ingest(self) -> Ingest:
+        """With what an earlier run left, unless that cannot be the beginning of the blob."""
+        ingest = self._ingest = await self._plan.ingest()
+        if ingest.offset == 0:
+            return ingest
+        if self._size in (None, ingest.offset) and await _is_whole(ingest, self.digest):
+            # That run had every byte and was killed before it could publish.
+            self._size = ingest.offset
+        elif self._size is not None and ingest.offset >= self._size:
+            self._ingest = None
+            await ingest.abort()
+            ingest.close()
+            ingest = self._ingest = await self._plan.ingest()
+        return ingest
 
     async def _download(self, ingest: Ingest) -> bool:
         """Until the end, over as many connections as it takes; whether the blob is there."""
@@ -147,7 +165,7 @@ class Fill:
             try:
                 return await self._receive(ingest)
             except UpstreamError as error:
-                if not self._opened.is_set() or isinstance(error, UpstreamInvalid):
+                if isinstance(error, UpstreamInvalid) or not self._begun:
                     raise
                 failures = 1 if ingest.offset - before >= PROGRESS else failures + 1
                 if failures > RESUMES:
@@ -158,15 +176,16 @@ class Fill:
     async def _receive(self, ingest: Ingest) -> bool:
         async with self._plan.source(ingest.offset) as remote:
             if remote is None:
-                if self._opened.is_set():
+                if self._begun:
                     raise UpstreamInvalid("the blob disappeared while it was downloaded")
                 self._absent = True
                 await ingest.abort()
                 return False
             self._learn(remote.size)
-            if not self._opened.is_set():
-                await self._plan.admit((self._size or 0) - ingest.offset)
-                self._begin()
+            if not self._begun:
+                await self._plan.admit(max((self._size or 0) - ingest.offset, 0))
+                self._begun = True
+            self._open()
             async for chunk in remote.chunks():
                 self._plan.received(len(chunk))
                 await ingest.write(chunk)
@@ -174,7 +193,6 @@ class Fill:
                 self._ring()
         if self._size is None:
             self._size = ingest.offset
-            self._opened.set()
         if ingest.offset < self._size:
             raise UpstreamUnreachable(f"the blob ended after {ingest.offset} of {self._size} bytes")
         return True
@@ -186,18 +204,17 @@ class Fill:
             raise UpstreamInvalid(f"the blob has {size} bytes where {self._size} were announced")
         self._size = size
 
-    def _begin(self) -> None:
-        """Let readers start, unless the length must be found out by reading to the end."""
-        if self._size is not None:
+    def _open(self) -> None:
+        """Let readers start, unless there is nothing for them before the digest has matched.
+
+        As long as they have no status line, they can be told what is wrong.
+        """
+        if self._size is not None and self._size > WITHHELD:
             self._opened.set()
 
     def _check_length(self, offset: int) -> None:
         if self._size is not None and offset > self._size:
             raise UpstreamInvalid(f"the upstream sends more than the {self._size} bytes announced")
-
-    async def _restart(self, ingest: Ingest) -> Ingest:
-        await ingest.abort()
-        return await self._plan.ingest()
 
     async def _publish(self, ingest: Ingest) -> None:
         """A failure here costs the copy, not the answers: readers have the file open."""
@@ -230,6 +247,9 @@ class Fill:
         try:
             if self._size is None:
                 await self._measure()
+            if self._size == 0 and not self.digest.matches(b""):
+                # Nothing can be withheld from a reader of nothing.
+                raise UpstreamInvalid("the upstream says that the blob is empty, which it is not")
         except UpstreamError as error:
             self._failure = error
         else:
@@ -241,6 +261,8 @@ class Fill:
             self._absent = remote is None
             if remote is not None:
                 self._learn(remote.size)
+        if self._size is None and not self._absent:
+            raise UpstreamInvalid("no room to find out how long the blob is by downloading it")
 
     # What readers ask for.
 
@@ -291,6 +313,14 @@ class Fill:
             self._ingest.close()
 
 
+async def _is_whole(ingest: Ingest, digest: Digest) -> bool:
+    try:
+        await ingest.verify(digest)
+    except DigestMismatch:
+        return False
+    return True
+
+
 class FillReader:
     """A blob that is coming in, opened for reading: an OpenBlob."""
 
@@ -303,7 +333,7 @@ class FillReader:
         """Bytes in the whole blob. Right once the fill is opened."""
         return self._fill.size or 0
 
-    def pieces(self, start: int, stop: int) -> AsyncIterator[Piece]:
+    def pieces(self, start: int, stop: int) -> AsyncGenerator[Piece, None]:
         """The bytes ``start`` to ``stop`` (half open) as they come in.
 
         Raises FillFailed when they will not come, before the last of them was yielded.

@@ -6,8 +6,8 @@ whole blob was verified: an answer that is complete is right.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,18 +77,20 @@ class Filling(Protocol):
     async def changed(self) -> None: ...
 
 
-async def follow(fill: Filling, start: int, stop: int) -> AsyncIterator[Piece]:
+async def follow(fill: Filling, start: int, stop: int) -> AsyncGenerator[Piece, None]:
     """The bytes ``start`` to ``stop`` (half open). Raises FillFailed before the last of them."""
-    position = start
     if start - fill.written > FAR_AHEAD and fill.unstored is None and not fill.verified:
-        async for piece in _leap(fill, start, stop):
-            yield piece
+        async with aclosing(_leap(fill, start, stop)) as pieces:
+            async for piece in pieces:
+                yield piece
         return
+    position = start
     while position < stop:
         limit = await _readable(fill, position, stop)
         if limit is None:
-            async for piece in _pass_through(fill, position, stop):
-                yield piece
+            async with aclosing(_pass_through(fill, position, stop)) as pieces:
+                async for piece in pieces:
+                    yield piece
             return
         async for piece in fill.ingested().written(position, limit):
             yield piece
@@ -98,6 +100,9 @@ async def follow(fill: Filling, start: int, stop: int) -> AsyncIterator[Piece]:
 async def _readable(fill: Filling, position: int, stop: int) -> int | None:
     """Up to where bytes beyond ``position`` may be sent; ``None``: the store takes no more."""
     while not fill.verified:
+        if isinstance(fill.failure, UpstreamInvalid):
+            # What was written is known to be wrong: not one byte more of it.
+            raise FillFailed from fill.failure
         limit = min(fill.written, max(stop - WITHHELD, position))
         if limit > position:
             return limit
@@ -109,7 +114,7 @@ async def _readable(fill: Filling, position: int, stop: int) -> int | None:
     return stop
 
 
-async def _pass_through(fill: Filling, position: int, stop: int) -> AsyncIterator[Piece]:
+async def _pass_through(fill: Filling, position: int, stop: int) -> AsyncGenerator[Piece, None]:
     """What was written before the store gave up, then the upstream's bytes, never stored.
 
     The rest of the blob is read to its end whatever ``stop`` is, because only that verifies it.
@@ -123,12 +128,13 @@ async def _pass_through(fill: Filling, position: int, stop: int) -> AsyncIterato
         async for piece in fill.ingested().written(position, min(at, body_stop)):
             yield piece
     held = bytearray()
-    async for chunk in _relay(fill, at):
-        hasher.update(chunk)
-        if part := _clip(chunk, at, position, body_stop):
-            yield part
-        held += _clip(chunk, at, max(body_stop, position), stop)
-        at += len(chunk)
+    async with aclosing(_relay(fill, at, fill.size or 0)) as chunks:
+        async for chunk in chunks:
+            hasher.update(chunk)
+            if part := _clip(chunk, at, position, body_stop):
+                yield part
+            held += _clip(chunk, at, body_stop, stop)
+            at += len(chunk)
     if hasher.hexdigest() != fill.digest.encoded:
         raise FillFailed from UpstreamInvalid("the upstream sent other bytes than the digest names")
     if body_stop < min(unstored.offset, stop):
@@ -138,33 +144,44 @@ async def _pass_through(fill: Filling, position: int, stop: int) -> AsyncIterato
         yield bytes(held)
 
 
-async def _leap(fill: Filling, start: int, stop: int) -> AsyncIterator[Piece]:
+async def _leap(fill: Filling, start: int, stop: int) -> AsyncGenerator[Piece, None]:
     """A ranged request of the reader's own. Its end waits until the download has come past it,
     was verified, and the bytes that were sent are the same.
     """
     sent = hashlib.sha256()
     held = bytearray()
     at, body_stop = start, max(stop - WITHHELD, start)
-    async for chunk in _relay(fill, start, stop):
-        sent.update(chunk)
-        if part := _clip(chunk, at, start, body_stop):
-            yield part
-        held += _clip(chunk, at, body_stop, stop)
-        at += len(chunk)
-    while not fill.verified:
-        if fill.failure is not None or fill.unstored is not None:
-            raise FillFailed from fill.failure
-        await fill.changed()
+    async with aclosing(_relay(fill, start, stop, stop)) as chunks:
+        async for chunk in chunks:
+            sent.update(chunk)
+            if part := _clip(chunk, at, start, body_stop):
+                yield part
+            held += _clip(chunk, at, body_stop, stop)
+            at += len(chunk)
+    await _until_verified(fill)
     if await fill.ingested().hash_range(start, stop) != sent.hexdigest():
         raise FillFailed from UpstreamInvalid("a ranged answer differs from the blob it is of")
     yield bytes(held)
 
 
-async def _relay(fill: Filling, start: int, stop: int | None = None) -> AsyncIterator[bytes]:
-    """The upstream's bytes from ``start`` on, over as many connections as it takes."""
-    end = fill.size if stop is None else stop
+async def _until_verified(fill: Filling) -> None:
+    while not fill.verified:
+        if fill.unstored is not None:
+            raise FillFailed from UpstreamUnreachable("no room to verify a part that was asked for")
+        if fill.failure is not None:
+            raise FillFailed from fill.failure
+        await fill.changed()
+
+
+async def _relay(
+    fill: Filling, start: int, end: int, stop: int | None = None
+) -> AsyncGenerator[bytes, None]:
+    """The upstream's bytes ``start`` to ``end``, over as many connections as it takes.
+
+    ``stop`` is what it is asked for: ``None`` where ``end`` is that of the blob.
+    """
     at, failures = start, 0
-    while end is None or at < end:
+    while at < end:
         before = at
         try:
             async with fill.source(at, stop) as remote:
@@ -174,8 +191,6 @@ async def _relay(fill: Filling, start: int, stop: int | None = None) -> AsyncIte
                     fill.received(len(chunk))
                     at += len(chunk)
                     yield chunk
-            if end is None:
-                return
             if at < end:
                 raise UpstreamUnreachable(f"the blob ended after {at} of {end} bytes")
         except UpstreamError as error:

@@ -134,6 +134,9 @@ class FilesystemBlobStore:
     async def delete(self, digest: Digest) -> bool:
         return await self._in_thread("delete a blob", lambda: self._blobs.remove(digest))
 
+    async def delete_all(self, digests: Sequence[Digest]) -> Sequence[Digest]:
+        return await self._in_thread("delete blobs", lambda: self._delete_all(digests))
+
     async def quarantine(self, digest: Digest, reason: str) -> bool:
         return await self._in_thread(
             "quarantine a blob", lambda: self._blobs.quarantine(digest, reason)
@@ -167,6 +170,15 @@ class FilesystemBlobStore:
         if actual != digest:
             raise DigestMismatch(digest, actual)
         return content
+
+    def _delete_all(self, digests: Sequence[Digest]) -> Sequence[Digest]:
+        kept = []
+        for digest in digests:
+            try:
+                self._blobs.remove(digest)
+            except OSError:
+                kept.append(digest)
+        return kept
 
     async def _in_thread(self, action: str, work: Callable[[], T]) -> T:
         return await in_thread(self._executor, action, work)

@@ -89,6 +89,11 @@ class MemoryBlobStore:
     async def delete(self, digest: Digest) -> bool:
         return self._blobs.pop(digest, None) is not None
 
+    async def delete_all(self, digests: Sequence[Digest]) -> Sequence[Digest]:
+        for digest in digests:
+            self._blobs.pop(digest, None)
+        return ()
+
     async def quarantine(self, digest: Digest, reason: str) -> bool:  # noqa: ARG002 - no operator looks in here
         return self._blobs.pop(digest, None) is not None
 

@@ -146,6 +146,18 @@ async def test_a_deleted_blob_is_gone_and_can_come_back(store: BlobStore) -> Non
     assert await stored(store, DIGEST) == CONTENT
 
 
+async def test_many_blobs_are_deleted_at_once(store: BlobStore) -> None:
+    contents = [bytes([number]) * 10 for number in range(20)]
+    digests = [digest_of(content) for content in contents]
+    for digest, content in zip(digests, contents, strict=True):
+        await store.put(digest, content)
+
+    assert list(await store.delete_all([*digests[:-1], DIGEST])) == []
+
+    assert [store.open(digest) for digest in digests[:-1]] == [None] * 19
+    assert await stored(store, digests[-1]) == contents[-1]
+
+
 async def test_deleting_does_not_disturb_who_reads(store: BlobStore) -> None:
     await store.put(DIGEST, CONTENT)
     blob = store.open(DIGEST)
