@@ -5,6 +5,7 @@ Nothing is taken from the environment here: a proxy would hide from the mirror w
 
 import http.client
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
@@ -18,6 +19,8 @@ PATIENCE = 10.0
 """Seconds to wait for a connection, and for each piece of an answer."""
 
 LARGEST_ANSWER = 256 * 1024 * 1024
+
+HEADERS = {"Accept": "application/json", "User-Agent": "mirror-cli"}
 
 T = TypeVar("T")
 
@@ -66,18 +69,16 @@ def ask(
 ) -> bytes:
     """The body of a good answer. Raises Refused for another, Failure where there is none."""
     target = f"{origin.path}{path}?{urlencode(query)}" if query else f"{origin.path}{path}"
-    connection = _connect(origin, patience)
     try:
-        connection.request(method, target, headers={"Accept": "application/json"})
-        response = connection.getresponse()
-        body = response.read(LARGEST_ANSWER)
+        with closing(_connect(origin, patience)) as connection:
+            connection.request(method, target, headers=HEADERS)
+            with connection.getresponse() as response:
+                body = response.read(LARGEST_ANSWER)
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise Failure(
             f"no mirror answers at {origin.url} ({_reason(error)}): start one with"
             ' "mirror serve", or name another with --url or MIRROR_URL'
         ) from error
-    finally:
-        connection.close()
     if response.status != http.client.OK:
         raise _refusal(origin, response, body)
     return body

@@ -2,7 +2,7 @@
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _STEP = 1024
-_NEARLY_ONE = 0.9995
+_NEARLY_ONE = 0.999
 
 
 def format_size(size: int) -> str:

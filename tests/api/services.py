@@ -122,9 +122,9 @@ class MemoryMirror:
         blobs = {parse_digest(key): content for key, content in image.blobs.items()}
         await self._keep(repository, manifest)
         for digest, content in blobs.items() if whole else ():
+            await self._count(digest, len(content))
             await self.store.put(digest, content)
             await self.metadata.put_blob(repository, BlobRecord(digest, len(content)), now)
-            self.services.housekeeping.added(len(content))
         if tag is not None:
             record = TagRecord(manifest.descriptor, now)
             await self.metadata.put_tag(repository, Tag(tag), record)
@@ -137,12 +137,16 @@ class MemoryMirror:
         await self.metadata.put_tag(repository, Tag(tag), record)
 
     async def _keep(self, repository: Repository, manifest: Manifest) -> None:
+        await self._count(manifest.digest, manifest.size)
         await self.store.put(manifest.digest, manifest.content)
         references = parse_references(manifest)
         await self.metadata.put_manifest(
             repository, manifest.descriptor, references, self.clock.now()
         )
-        self.services.housekeeping.added(manifest.size)
+
+    async def _count(self, digest: Digest, size: int) -> None:
+        if await self.metadata.get_stored(digest) is None:
+            self.services.housekeeping.added(size)
 
 
 @dataclass(frozen=True, slots=True)
