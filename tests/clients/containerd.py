@@ -75,8 +75,12 @@ class Ctr:
         return await self.command("images", "pull", *where, image)
 
     async def told(self, image: str) -> str:
-        ran = await self.command("run", "--rm", image, f"run-{uuid.uuid4().hex[:8]}")
-        return first_word(ran.checked().output)
+        name = f"run-{uuid.uuid4().hex[:8]}"
+        # Written by the shim: what is sent through ctr can be lost when the program ends at once.
+        written = self.hosts / name
+        ran = await self.command("run", "--rm", "--log-uri", f"file://{written}", image, name)
+        ran.checked()
+        return first_word(written.read_text())
 
     async def forget(self) -> None:
         images = (await self.command("images", "list", "-q")).checked().output.split()

@@ -116,7 +116,7 @@ class Buildah:
         )
 
     async def pull(self, image: str) -> Finished:
-        return await self.command("pull", image)
+        return await self.command("pull", "--policy", "always", image)
 
     async def told(self, image: str) -> str:
         made = await self.command("from", "--pull-never", image)
