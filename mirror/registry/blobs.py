@@ -13,23 +13,28 @@ from typing import Protocol
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
-from mirror.ports.blobs import BlobStore, OpenBlob
+from mirror.ports.blobs import BlobStore, OpenBlob, StorageError
 from mirror.ports.clock import Clock
-from mirror.ports.metadata import BlobLinks, BlobRecord, Use
+from mirror.ports.metadata import BlobLinks, BlobRecord, MetadataError, Use
 from mirror.ports.repository import Repository
-from mirror.ports.upstream import Upstream, UpstreamError
+from mirror.ports.upstream import Upstream, UpstreamError, UpstreamUnreachable
 from mirror.registry.answer import BlobAnswer, Handling
 from mirror.registry.fill import Fill, FillPlan
+from mirror.registry.flight import SingleFlight
 from mirror.registry.follow import FillFailed
 from mirror.registry.proxied import ProxiedRegistries
 from mirror.registry.refusal import refuse
 from mirror.registry.routing import Route, upstream_route
+from mirror.registry.shared_ingest import FillIngests
 from mirror.registry.statistics import Result, Statistics
 from mirror.registry.usage import Usage
 
 log = logging.getLogger(__name__)
 
 HIT = Handling(Result.HIT)
+
+ATTEMPTS = 3
+"""Downloads that other repositories began which one request may see failing."""
 
 
 class Room(Protocol):
@@ -69,18 +74,17 @@ class Blobs:
 
     def __init__(self, ports: BlobPorts) -> None:
         self._ports = ports
+        self._ingests = FillIngests(ports.store)
         self._fills: dict[Digest, _Owned] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sizes: SingleFlight[tuple[Repository, Digest], int | None] = SingleFlight()
+        self._damages: SingleFlight[Digest, None] = SingleFlight()
 
     async def get(self, route: Route, digest: Digest) -> BlobAnswer:
         """The blob, opened for reading. Raises OCIError when it cannot be served."""
         route = upstream_route(route)
         try:
-            while True:
-                held = await self._held(route.repository, digest)
-                answer = held or await self._fill(route.repository, digest)
-                if answer is not None:
-                    return answer
+            return await self._get(route.repository, digest)
         except FillFailed as failed:
             raise refuse("blob", route.approach, failed.error) from failed
         except UpstreamError as error:
@@ -90,18 +94,17 @@ class Blobs:
         """The size of the blob, without downloading it. Raises OCIError when it is not there."""
         route = upstream_route(route)
         repository = route.repository
-        held = await self._held(repository, digest)
-        if held is not None:
-            if held.blob is not None:
-                held.blob.close()
-            return BlobAnswer(repository, digest, held.size, None, HIT)
         try:
-            size = await self._measure(repository, digest)
+            held = await self._held(repository, digest)
+            size = await self._measure(repository, digest) if held is None else held.size
         except UpstreamError as error:
             raise refuse("blob", route.approach, error) from error
+        if held is not None and held.blob is not None:
+            held.blob.close()
         if size is None:
             raise BlobUnknown(detail={"digest": str(digest)})
-        return BlobAnswer(repository, digest, size, None, Handling(Result.MISS, stored=False))
+        handling = Handling(Result.MISS, stored=False) if held is None else HIT
+        return BlobAnswer(repository, digest, size, None, handling)
 
     def filling(self) -> frozenset[Digest]:
         """What is being downloaded now."""
@@ -116,64 +119,86 @@ class Blobs:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._sizes.close()
+        await self._damages.close()
 
     # What is here.
 
     async def _held(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
-        on_disk = self._on_disk(digest)
-        if on_disk is None:
-            # Whatever rows say: without the file they have to be asked for nothing.
-            return None
-        record = await self._ports.links.get_blob(repository, digest)
-        if record is not None:
-            opened = await self._open(record)
-            return None if opened is None else self._hit(repository, digest, opened)
-        # Without a row it is a file that was verified before it got its name.
-        stored = await self._ports.links.get_stored(digest) or on_disk
-        if not await self._permitted(repository, digest):
-            raise BlobUnknown(detail={"digest": str(digest)})
-        opened = await self._open(stored)
+        """The stored blob. Raises BlobUnknown when the repository does not have it."""
+        opened = self._open(digest)
         if opened is None:
             return None
-        await self._ports.links.put_blob(repository, stored, self._ports.clock.now())
-        return self._hit(repository, digest, opened)
-
-    def _on_disk(self, digest: Digest) -> BlobRecord | None:
-        opened = self._ports.store.open(digest)
-        if opened is None:
+        served = False
+        try:
+            served = await self._may_serve(repository, BlobRecord(digest, opened.size))
+        finally:
+            if not served:
+                opened.close()
+        if not served:
             return None
-        opened.close()
-        return BlobRecord(digest, opened.size)
-
-    async def _open(self, record: BlobRecord) -> OpenBlob | None:
-        """The stored bytes, if they are still what was recorded; else they are forgotten."""
-        opened = self._ports.store.open(record.digest)
-        if opened is not None and opened.size == record.size:
-            return opened
-        if opened is None:
-            log.warning("%s is recorded but its file is gone", record.digest)
-        else:
-            opened.close()
-            reason = f"{opened.size} bytes on disk, {record.size} recorded"
-            log.error("%s is damaged: %s", record.digest, reason)
-            await self._ports.store.quarantine(record.digest, reason)
-            self._ports.statistics.counted("quarantined")
-        await self._ports.links.forget_blob(record.digest)
-        return None
-
-    def _hit(self, repository: Repository, digest: Digest, opened: OpenBlob) -> BlobAnswer:
         self._ports.usage.touch(Use(None, digest))
         return BlobAnswer(repository, digest, opened.size, opened, HIT)
 
-    async def _permitted(self, repository: Repository, digest: Digest) -> bool:
-        """Whether the repository has the blob, which another one brought here."""
-        if await self._ports.links.linked_size(repository, digest) is not None:
+    def _open(self, digest: Digest) -> OpenBlob | None:
+        try:
+            return self._ports.store.open(digest)
+        except StorageError as error:
+            log.error("%s cannot be opened, asking the upstream for it: %s", digest, error)  # noqa: TRY400 - the trace says nothing more
+            return None
+
+    async def _may_serve(self, repository: Repository, found: BlobRecord) -> bool:
+        """Whether the file is what was recorded, and the repository has the blob.
+
+        A file without a row was verified before it got its name, and is recorded now; but nothing
+        vouches for its length, so that must be the one its manifest or its upstream tells.
+        """
+        links = self._ports.links
+        record = await links.get_blob(repository, found.digest)
+        if record is not None:
+            return await self._is_sound(record, found)
+        record = await links.get_stored(found.digest)
+        if record is not None and not await self._is_sound(record, found):
+            return False
+        size = await links.linked_size(repository, found.digest)
+        if size is None:
+            size = await self._measure(repository, found.digest)
+        if size is None:
+            raise BlobUnknown(detail={"digest": str(found.digest)})
+        if record is None and size != found.size:
+            return False
+        await _record(links.put_blob(repository, found, self._ports.clock.now()))
+        return True
+
+    async def _is_sound(self, record: BlobRecord, found: BlobRecord) -> bool:
+        if record == found:
             return True
-        return await self._measure(repository, digest) is not None
+        await self._damages.run(found.digest, functools.partial(self._set_aside, record))
+        return False
+
+    async def _set_aside(self, record: BlobRecord) -> None:
+        """Take a file of another length than recorded out of service, to be fetched again."""
+        opened = self._open(record.digest)
+        if opened is None:
+            return
+        opened.close()
+        if opened.size == record.size:
+            return
+        reason = f"{opened.size} bytes on disk, {record.size} recorded"
+        log.error("%s is damaged: %s", record.digest, reason)
+        try:
+            await self._ports.store.quarantine(record.digest, reason)
+        except StorageError as error:
+            log.warning("%s could not be quarantined: %s", record.digest, error)
+        self._ports.statistics.counted("quarantined")
+        await _record(self._ports.links.forget_blob(record.digest))
 
     async def _measure(self, repository: Repository, digest: Digest) -> int | None:
+        """The size the upstream tells, asked once for all who want to know just now."""
         upstream = self._upstream(repository)
-        return await upstream.head_blob(repository.name, digest)
+        return await self._sizes.run(
+            (repository, digest), functools.partial(upstream.head_blob, repository.name, digest)
+        )
 
     def _upstream(self, repository: Repository) -> Upstream:
         registries = self._ports.registries
@@ -183,43 +208,69 @@ class Blobs:
 
     # What is not.
 
-    async def _fill(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
-        """``None`` when a fill brought it between looking for it and asking for it."""
-        announced = await self._ports.links.linked_size(repository, digest)
-        owned = self._fills.get(digest)
-        if owned is not None and owned.repository != repository:
-            try:
-                return await self._join_foreign(repository, owned.fill, announced)
-            except FillFailed:
-                # Its upstream may be in trouble where ours is not.
-                log.info("joining the fill of %s from %s failed", digest, owned.repository)
-        owned = self._fills.get(digest)
-        if owned is None:
-            self._upstream(repository)
-            if self._on_disk(digest) is not None:
-                return None
-            owned = self._begin(repository, digest, announced)
-        return await self._join(repository, owned.fill)
+    async def _get(self, repository: Repository, digest: Digest) -> BlobAnswer:
+        for attempt in range(ATTEMPTS):
+            held = await self._held(repository, digest)
+            if held is not None:
+                return held
+            announced = await self._ports.links.linked_size(repository, digest)
+            # Nothing waits from here on until the fill is joined: it might end meanwhile.
+            owned = self._fills.get(digest)
+            if owned is None:
+                if attempt == 0 and self._arrived(digest):
+                    continue
+                owned = self._begin(repository, digest, announced)
+            if owned.fill.failure is not None:
+                await owned.fill.ended()
+            elif owned.repository != repository:
+                answer = await self._join_foreign(repository, owned, announced)
+                if answer is not None:
+                    return answer
+            else:
+                answer = await self._join(repository, owned.fill)
+                if answer is None:
+                    raise BlobUnknown(detail={"digest": str(digest)})
+                return answer
+        raise UpstreamUnreachable("downloads of the blob keep failing")
+
+    def _arrived(self, digest: Digest) -> bool:
+        """Whether the blob was stored since it was looked for."""
+        opened = self._open(digest)
+        if opened is not None:
+            opened.close()
+        return opened is not None
 
     async def _join_foreign(
-        self, repository: Repository, fill: Fill, announced: int | None
-    ) -> BlobAnswer:
-        """Share a download that another repository began, if this one has the blob too."""
-        if announced is None and await self._measure(repository, fill.digest) is None:
-            raise BlobUnknown(detail={"digest": str(fill.digest)})
-        answer = await self._join(repository, fill)
-        await self._ports.links.link_blob(repository, fill.digest)
-        return answer
+        self, repository: Repository, owned: _Owned, announced: int | None
+    ) -> BlobAnswer | None:
+        """Share a download that another repository began, if this one has the blob too.
 
-    async def _join(self, repository: Repository, fill: Fill) -> BlobAnswer:
+        ``None`` when it came to nothing: its upstream may be in trouble where ours is not.
+        """
+        digest = owned.fill.digest
+        if announced is None:
+            if await self._measure(repository, digest) is None:
+                raise BlobUnknown(detail={"digest": str(digest)})
+            await _record(self._ports.links.link_blob(repository, digest))
+        if self._fills.get(digest) is not owned:
+            return None
+        try:
+            return await self._join(repository, owned.fill)
+        except FillFailed as failed:
+            log.info("the fill of %s from %s failed: %s", digest, owned.repository, failed.error)
+            return None
+
+    async def _join(self, repository: Repository, fill: Fill) -> BlobAnswer | None:
+        """``None`` when the upstream of the fill does not have the blob. Raises FillFailed."""
         reader = fill.join()
+        size = None
         try:
             size = await fill.opened()
+        finally:
             if size is None:
-                raise BlobUnknown(detail={"digest": str(fill.digest)})
-        except BaseException:
-            reader.close()
-            raise
+                reader.close()
+        if size is None:
+            return None
         handling = Handling(Result.MISS, stored=fill.storing)
         return BlobAnswer(repository, fill.digest, size, reader, handling)
 
@@ -229,9 +280,7 @@ class Blobs:
         plan = FillPlan(
             digest=digest,
             source=functools.partial(upstream.open_blob, repository.name, digest),
-            ingest=functools.partial(
-                ports.store.ingest, f"fill-{digest.algorithm}-{digest.encoded}"
-            ),
+            ingest=functools.partial(self._ingests.take, digest),
             size=announced,
             admit=ports.room.make_room,
             received=functools.partial(self._received, repository.upstream or ""),
@@ -258,3 +307,11 @@ class Blobs:
         await self._ports.links.put_blob(repository, BlobRecord(digest, size), now)
         self._ports.room.added(size)
         self._ports.usage.touch(Use(None, digest))
+
+
+async def _record(writing: Awaitable[object]) -> None:
+    """A fact that cannot be written costs the fact, not the answer."""
+    try:
+        await writing
+    except MetadataError as error:
+        log.warning("a fact about a blob could not be recorded: %s", error)
