@@ -36,11 +36,20 @@ class Condition:
     retry_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to make one attempt; says how often each of its gates had been shut before."""
+
+    is_pull: bool
+    shut_before: tuple[int, ...]
+
+
 class Breaker:
-    """Told of every attempt: ``enter`` before it, one of the others after it.
+    """Gives a permit for every attempt, and is told what came of it.
 
     A gate that was shut lets one attempt at a time through when its pause is over; what comes of
-    that decides about the others.
+    that decides about the others. Attempts that were under way when a gate was shut decide
+    nothing any more: hundreds may end within a moment, well or badly.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -52,7 +61,7 @@ class Breaker:
         self._pause = _FIRST_PAUSE
         self._quota: Quota | None = None
 
-    def enter(self, *, is_pull: bool) -> None:
+    def enter(self, *, is_pull: bool) -> Permit:
         """Raises at once what shut the gate, with the time that is left."""
         now = self._clock.monotonic()
         gates = self._gates(is_pull=is_pull)
@@ -60,31 +69,33 @@ class Breaker:
             gate.check(now)
         for gate in gates:
             gate.enter()
+        return Permit(is_pull, tuple(gate.times_shut for gate in gates))
 
-    def answered(self, *, is_pull: bool) -> None:
+    def answered(self, permit: Permit) -> None:
         """The upstream gave an answer of its own, whatever it was."""
-        self._failures = 0
-        self._last_failure = None
-        self._pause = _FIRST_PAUSE
-        for gate in self._gates(is_pull=is_pull):
+        gates = self._current_gates(permit)
+        if self._everything in gates:
+            self._failures = 0
+            self._last_failure = None
+            self._pause = _FIRST_PAUSE
+        for gate in gates:
             gate.open()
 
-    def failed(self, error: UpstreamError, *, is_pull: bool) -> None:
+    def failed(self, permit: Permit, error: UpstreamError) -> None:
         """It could not be reached, failed, or refused to be asked that often."""
-        for gate in self._gates(is_pull=is_pull):
+        gates = self._current_gates(permit)
+        for gate in gates:
             gate.leave()
         if isinstance(error, UpstreamThrottled):
-            self._throttled(error)
-            return
-        self._failures += 1
-        self._last_failure = error
-        if self._failures >= _FAILURES_TO_SHUT:
-            self._everything.shut(self._clock.monotonic() + self._pause, error)
-            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+            gate, pause = self._throttling(error)
+            if gate in gates:
+                gate.shut(self._clock.monotonic() + pause, error)
+        elif self._everything in gates:
+            self._count_failure(error)
 
-    def abandoned(self, *, is_pull: bool) -> None:
+    def abandoned(self, permit: Permit) -> None:
         """Nothing came of it: whoever asked has left."""
-        for gate in self._gates(is_pull=is_pull):
+        for gate in self._current_gates(permit):
             gate.leave()
 
     def observe(self, quota: Quota) -> None:
@@ -115,13 +126,21 @@ class Breaker:
             return Condition("failing", self._last_failure, retry_at)
         return Condition("ok")
 
-    def _throttled(self, error: UpstreamThrottled) -> None:
+    def _count_failure(self, error: UpstreamError) -> None:
+        self._failures += 1
+        self._last_failure = error
+        if self._failures >= _FAILURES_TO_SHUT:
+            self._everything.shut(self._clock.monotonic() + self._pause, error)
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+
+    def _throttling(self, error: UpstreamThrottled) -> tuple["_Gate", float]:
+        """What a 429 shuts, and for how many seconds."""
         is_limit = isinstance(error, QuotaExhausted)
         pause = error.retry_after
         if pause is None:
             pause = self._pull_pause() if is_limit else _THROTTLED_PAUSE
         gate = self._pulls if is_limit else self._everything
-        gate.shut(self._clock.monotonic() + max(pause, _SHORTEST_PAUSE), error)
+        return gate, max(pause, _SHORTEST_PAUSE)
 
     def _pull_pause(self) -> float:
         if self._quota is None:
@@ -131,6 +150,11 @@ class Breaker:
     def _gates(self, *, is_pull: bool) -> tuple["_Gate", ...]:
         return (self._everything, self._pulls) if is_pull else (self._everything,)
 
+    def _current_gates(self, permit: Permit) -> tuple["_Gate", ...]:
+        """The gates that were not shut since the permit was given."""
+        gates = zip(self._gates(is_pull=permit.is_pull), permit.shut_before, strict=True)
+        return tuple(gate for gate, shut_before in gates if gate.times_shut == shut_before)
+
 
 class _Gate:
     """Open, or shut for some reason until some time and then ajar for one."""
@@ -138,6 +162,7 @@ class _Gate:
     def __init__(self) -> None:
         self.cause: UpstreamError | None = None
         self.until = float("-inf")
+        self.times_shut = 0
         self._is_probing = False
 
     def check(self, now: float) -> None:
@@ -155,6 +180,7 @@ class _Gate:
 
     def shut(self, until: float, cause: UpstreamError) -> None:
         self.cause, self.until, self._is_probing = cause, until, False
+        self.times_shut += 1
 
 
 def _again(cause: UpstreamError, seconds: float) -> UpstreamError:

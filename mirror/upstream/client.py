@@ -95,14 +95,14 @@ class HttpUpstream:
             opened.answer.close()
 
     def status(self) -> UpstreamStatus:
-        now = self._clock.now()
+        now, monotonic = self._clock.now(), self._clock.monotonic()
         condition = self._breaker.condition
         quota = self._breaker.quota
         until = condition.retry_at
         return UpstreamStatus(
             state=condition.state,
             reason=str(condition.cause) if condition.cause else self._login.trouble,
-            retry_at=now + timedelta(seconds=until - self._clock.monotonic()) if until else None,
+            retry_at=None if until is None else now + timedelta(seconds=until - monotonic),
             requests=self._tally.requests,
             errors=self._tally.errors,
             bytes=self._tally.bytes,

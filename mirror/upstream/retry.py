@@ -76,21 +76,21 @@ class Retrying:
         raise AssertionError
 
     async def _attempt(self, wish: Wish, scope: Scope, use: Callable[[Answer], Awaitable[T]]) -> T:
-        self._breaker.enter(is_pull=wish.is_pull)
+        permit = self._breaker.enter(is_pull=wish.is_pull)
         try:
             result = await self._ask(wish, scope, use)
         except (UpstreamUnreachable, UpstreamFailed, UpstreamThrottled) as error:
             self._tally.errors += 1
-            self._breaker.failed(error, is_pull=wish.is_pull)
+            self._breaker.failed(permit, error)
             raise
         except UpstreamError:
             self._tally.errors += 1
-            self._breaker.answered(is_pull=wish.is_pull)
+            self._breaker.answered(permit)
             raise
         except BaseException:
-            self._breaker.abandoned(is_pull=wish.is_pull)
+            self._breaker.abandoned(permit)
             raise
-        self._breaker.answered(is_pull=wish.is_pull)
+        self._breaker.answered(permit)
         return result
 
     async def _ask(self, wish: Wish, scope: Scope, use: Callable[[Answer], Awaitable[T]]) -> T:

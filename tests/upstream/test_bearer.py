@@ -289,6 +289,20 @@ async def test_a_token_service_in_trouble(
     assert await upstream.resolve(NAME, LATEST) is not None
 
 
+async def test_a_token_reply_is_read_up_to_64_kib(world: World) -> None:
+    push_image(world.hub)
+    reply = b'{"token":"t"}'
+    upstream = world.upstream()
+    fault = Fault(route="token", status=200, body=reply.ljust(65536), times=1)
+    world.hub.faults.add(fault)
+    # The hub knows no such token, so that another one is asked for.
+    assert await upstream.resolve(NAME, LATEST) is not None
+    assert world.hub.find("manifest")[0].authorization == "Bearer t"
+    world.hub.faults.add(Fault(route="token", status=200, body=reply.ljust(65537)))
+    with pytest.raises(UpstreamInvalid, match="more than 65536 bytes"):
+        await world.upstream().resolve(NAME, LATEST)
+
+
 async def test_every_spelling_of_the_token_reply_will_do(world: World) -> None:
     push_image(world.hub)
     for fields in (("token",), ("access_token",), ("token", "expires_in")):

@@ -290,6 +290,18 @@ async def test_leaving_a_download_ends_it(world: World) -> None:
     assert world.hub.find("blob")[0].sent < 20_000_000
 
 
+async def test_closing_breaks_what_is_open(world: World) -> None:
+    image = push_image(world.hub, SIZE)
+    world.hub.faults.add(Fault(route="blob", kind="stall", at=1000))
+    upstream = world.upstream()
+    async with upstream.open_blob(NAME, layer_digest(image)) as opened:
+        chunks = must_be_remote(opened).chunks()
+        assert len(await anext(chunks)) == 1000
+        await upstream.close()
+        with pytest.raises(UpstreamUnreachable):
+            await anext(chunks)
+
+
 async def test_many_downloads_at_once_do_not_wait_for_each_other(world: World) -> None:
     image = push_image(world.hub, SIZE)
     world.hub.faults.add(Fault(route="blob", kind="stall", at=1000))

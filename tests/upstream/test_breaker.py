@@ -31,13 +31,13 @@ def breaker(clock: SetClock) -> Breaker:
 def attempt(breaker: Breaker, error: UpstreamError | None, *, is_pull: bool = False) -> bool:
     """Whether the attempt was let through; it then ends with ``error``, or well."""
     try:
-        breaker.enter(is_pull=is_pull)
+        permit = breaker.enter(is_pull=is_pull)
     except UpstreamError:
         return False
     if error is None:
-        breaker.answered(is_pull=is_pull)
+        breaker.answered(permit)
     else:
-        breaker.failed(error, is_pull=is_pull)
+        breaker.failed(permit, error)
     return True
 
 
@@ -84,11 +84,35 @@ def test_one_probe_at_a_time(breaker: Breaker, clock: SetClock) -> None:
     for _ in range(5):
         attempt(breaker, DOWN)
     clock.pass_by(5)
-    breaker.enter(is_pull=False)
+    permit = breaker.enter(is_pull=False)
     with pytest.raises(UpstreamUnreachable, match="no route; not asked again for"):
         breaker.enter(is_pull=False)
-    breaker.abandoned(is_pull=False)
+    breaker.abandoned(permit)
     breaker.enter(is_pull=False)
+
+
+def test_a_crowd_that_fails_together_counts_as_one_pause(breaker: Breaker, clock: SetClock) -> None:
+    crowd = [breaker.enter(is_pull=False) for _ in range(100)]
+    for permit in crowd:
+        breaker.failed(permit, DOWN)
+    assert breaker.wait(is_pull=False) == 5.0
+    clock.pass_by(5)
+    assert attempt(breaker, DOWN)
+    assert breaker.wait(is_pull=False) == 10.0
+
+
+def test_those_under_way_when_it_shuts_decide_nothing(breaker: Breaker, clock: SetClock) -> None:
+    crowd = [breaker.enter(is_pull=False) for _ in range(4)]
+    attempt(breaker, UpstreamThrottled("slow down", 30.0))
+    breaker.answered(crowd[0])
+    breaker.failed(crowd[1], UpstreamThrottled("slow down", 600.0))
+    assert breaker.wait(is_pull=False) == 30.0
+    clock.pass_by(30)
+    breaker.enter(is_pull=False)
+    breaker.abandoned(crowd[2])
+    breaker.failed(crowd[3], DOWN)
+    with pytest.raises(UpstreamThrottled):
+        breaker.enter(is_pull=False)
 
 
 def test_a_probe_that_nobody_waits_for_any_more_leaves_the_place_free(
@@ -96,8 +120,7 @@ def test_a_probe_that_nobody_waits_for_any_more_leaves_the_place_free(
 ) -> None:
     attempt(breaker, QuotaExhausted("no pulls", 10.0), is_pull=True)
     clock.pass_by(10)
-    breaker.enter(is_pull=True)
-    breaker.abandoned(is_pull=True)
+    breaker.abandoned(breaker.enter(is_pull=True))
     assert attempt(breaker, None, is_pull=True)
 
 

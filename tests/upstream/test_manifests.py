@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import tracemalloc
 
 import pytest
 
@@ -213,8 +214,26 @@ async def test_a_bomb_does_not_go_off(world: World, body: bytes) -> None:
     image = push_image(world.hub)
     headers = (("Content-Encoding", "gzip"), ("Content-Type", OCI_MANIFEST))
     world.hub.faults.add(Fault(route="manifest", kind="html", body=body, headers=headers))
-    with pytest.raises(UpstreamInvalid):
-        await world.upstream().get_manifest(NAME, manifest_digest(image))
+    upstream = world.upstream()
+    await upstream.head_blob(NAME, manifest_digest(image))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UpstreamInvalid):
+            await upstream.get_manifest(NAME, manifest_digest(image))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * MANIFEST_LIMIT
+
+
+@pytest.mark.parametrize("damage", [b"trailing", gzip.compress(b"another member")])
+async def test_what_follows_a_packed_manifest_is_not_cut_off(world: World, damage: bytes) -> None:
+    image = push_image(world.hub)
+    packed = gzip.compress(image.content) + damage
+    headers = (("Content-Encoding", "gzip"), ("Content-Type", OCI_MANIFEST))
+    world.hub.faults.add(Fault(route="manifest", kind="html", body=packed, headers=headers))
+    with pytest.raises(UpstreamInvalid, match="no manifest"):
+        await world.upstream().resolve(NAME, LATEST)
 
 
 async def test_the_content_type_may_be_wanting_but_not_wrong(world: World) -> None:
