@@ -14,6 +14,7 @@ from mirror.ports.clock import Clock
 from mirror.ports.metadata import (
     BlobLinks,
     ManifestStore,
+    MetadataError,
     QuickFacts,
     TagRecord,
     Use,
@@ -70,20 +71,21 @@ class HeldManifests:
         return Manifest(descriptor.media_type, digest, content)
 
     async def keep(self, repository: Repository, manifest: Manifest) -> None:
-        """Store it and record what it needs. A store that fails costs the copy, not the answer.
+        """Store it and record what it needs. What fails there costs the copy, not the answer.
 
         Schema 1 is served and not kept: its digest is not that of its bytes.
         """
         if is_schema1(manifest.media_type):
             return
-        now = self._clock.now()
+        references = parse_references(manifest)
         try:
             await self._store.put(manifest.digest, manifest.content)
-        except StorageError as error:
+            await self._facts.put_manifest(
+                repository, manifest.descriptor, references, self._clock.now()
+            )
+        except (StorageError, MetadataError) as error:
             log.warning("%s of %s could not be kept: %s", manifest.digest, repository, error)
             return
-        references = parse_references(manifest)
-        await self._facts.put_manifest(repository, manifest.descriptor, references, now)
         self._remember(manifest.digest, manifest.content)
         self._usage.touch(Use(repository, manifest.digest))
 
@@ -93,16 +95,29 @@ class HeldManifests:
             content = await self._store.read(digest, MANIFEST_LIMIT)
         except DigestMismatch as error:
             log.error("manifest %s is damaged on disk: %s", digest, error)  # noqa: TRY400 - the place is known, the trace says nothing
-            await self._store.quarantine(digest, str(error))
-            content = None
+            await self._set_aside(digest, str(error))
+            return None
         except StorageError as error:
             log.warning("manifest %s could not be read: %s", digest, error)
             return None
         if content is None:
-            await self._facts.forget_blob(digest)
+            await self._forget(digest)
             return None
         self._remember(digest, content)
         return content
+
+    async def _set_aside(self, digest: Digest, reason: str) -> None:
+        try:
+            await self._store.quarantine(digest, reason)
+        except StorageError as error:
+            log.warning("manifest %s could not be quarantined: %s", digest, error)
+        await self._forget(digest)
+
+    async def _forget(self, digest: Digest) -> None:
+        try:
+            await self._facts.forget_blob(digest)
+        except MetadataError as error:
+            log.warning("manifest %s could not be forgotten: %s", digest, error)
 
     def _remember(self, digest: Digest, content: bytes) -> None:
         if len(content) <= MEMORY:

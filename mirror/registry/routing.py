@@ -5,10 +5,10 @@ name, the default upstream.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
-from mirror.oci.errors import Denied, NameUnknown
+from mirror.oci.errors import Denied, NameInvalid, NameUnknown, quoted
 from mirror.oci.reference import RepositoryName, parse_repository_name
 from mirror.ports.repository import Repository
 from mirror.registry.glob import Glob
@@ -45,17 +45,26 @@ class UpstreamRule:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request goes. ``fallback`` is asked for a pull when ``repository`` is not known."""
+    """Where a request goes. ``fallback`` is asked for a pull when ``repository`` is not known.
+
+    ``kept_out`` says why there is no fallback where the operator wants none.
+    """
 
     repository: Repository
     approach: Approach
     fallback: Repository | None = None
+    kept_out: str | None = None
 
 
 def upstream_route(route: Route) -> Route:
-    """The route of a pull that nothing hosted answers. Raises NameUnknown when it ends there."""
+    """The route of a pull that nothing hosted answers.
+
+    Raises NameUnknown when it ends there, Denied when the operator wants it to.
+    """
     if route.repository.upstream is not None:
         return route
+    if route.kept_out is not None:
+        raise Denied(route.kept_out)
     if route.fallback is None:
         raise NameUnknown(f"no repository {route.repository.name} here")
     return Route(route.fallback, route.approach)
@@ -101,16 +110,16 @@ class Router:
     def _by_namespace(
         self, namespace: str, path: str, prefixed: tuple[UpstreamRule, str] | None
     ) -> Route:
+        if prefixed is not None and prefixed[0].name != namespace:
+            raise NameUnknown("the ns parameter and the path name different registries")
+        if prefixed is not None:
+            return self._proxied(*prefixed, Approach.MIRROR)
         if namespace in self._own_hosts:
             return Route(Repository(None, parse_repository_name(path)), Approach.DIRECT)
         rule = self._upstreams.get(namespace)
         if rule is None:
-            raise NameUnknown(f"this mirror has no upstream named {namespace[:255]!r}")
-        if prefixed is None:
-            return self._proxied(rule, path, Approach.MIRROR)
-        if prefixed[0].name != namespace:
-            raise NameUnknown("the ns parameter and the path name different registries")
-        return self._proxied(*prefixed, Approach.MIRROR)
+            raise NameUnknown(f"this mirror has no upstream named {quoted(namespace)}")
+        return self._proxied(rule, path, Approach.MIRROR)
 
     def _by_prefix(self, path: str) -> tuple[UpstreamRule, str] | None:
         # Before the grammar: the prefix may be host:port, which no repository name may hold.
@@ -120,13 +129,23 @@ class Router:
 
     def _bare(self, name: RepositoryName) -> Route:
         if self.is_hosted(name):
-            fallback = None
-            if len(name.components) == 1 and self._default is not None:
-                fallback = self._proxied(self._default, str(name), Approach.MIRROR).repository
-            return Route(Repository(None, name), Approach.MIRROR, fallback)
+            return self._hosted_route(name)
         if self._default is None:
             raise NameUnknown("this mirror has no default upstream; name one in the path")
         return self._proxied(self._default, str(name), Approach.MIRROR)
+
+    def _hosted_route(self, name: RepositoryName) -> Route:
+        """What keeps a name out of the upstream does not keep it out of here."""
+        hosted = Route(Repository(None, name), Approach.MIRROR)
+        if len(name.components) > 1 or self._default is None:
+            return hosted
+        try:
+            proxied = self._proxied(self._default, str(name), Approach.MIRROR)
+        except Denied as denied:
+            return replace(hosted, kept_out=denied.message)
+        except NameInvalid:
+            return hosted
+        return replace(hosted, fallback=proxied.repository)
 
     def _proxied(self, rule: UpstreamRule, rest: str, approach: Approach) -> Route:
         name = parse_repository_name(rest)
