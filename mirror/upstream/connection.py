@@ -149,6 +149,9 @@ async def _receive(response: ClientResponse, deadline: float) -> bytes:
         try:
             async with asyncio.timeout_at(min(deadline, loop.time() + _LOOK_AFTER_SECONDS)):
                 return await response.content.readany()
+        except RuntimeError as error:
+            # What it raises to those who begin to read when the connection is gone.
+            raise aiohttp.ClientPayloadError("the connection was closed") from error
         except TimeoutError:
             if loop.time() >= deadline:
                 raise

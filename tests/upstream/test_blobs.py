@@ -302,6 +302,20 @@ async def test_closing_breaks_what_is_open(world: World) -> None:
             await anext(chunks)
 
 
+async def test_closing_ends_the_wait_for_more(world: World) -> None:
+    image = push_image(world.hub, SIZE)
+    world.hub.faults.add(Fault(route="blob", kind="stall", at=1000))
+    upstream = world.upstream()
+    async with upstream.open_blob(NAME, layer_digest(image)) as opened:
+        chunks = must_be_remote(opened).chunks()
+        assert len(await anext(chunks)) == 1000
+        waiting = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        await upstream.close()
+        with pytest.raises(UpstreamUnreachable):
+            await waiting
+
+
 async def test_many_downloads_at_once_do_not_wait_for_each_other(world: World) -> None:
     image = push_image(world.hub, SIZE)
     world.hub.faults.add(Fault(route="blob", kind="stall", at=1000))
