@@ -6,17 +6,20 @@ HEAD, which costs no quota; what is held is served whatever the upstream does.
 
 import asyncio
 import functools
+import logging
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown
-from mirror.oci.manifest import Manifest
+from mirror.oci.manifest import Descriptor, Manifest
+from mirror.oci.media_type import is_schema1
 from mirror.oci.reference import Tag
 from mirror.ports.clock import Clock
-from mirror.ports.metadata import TagRecord, TagStore
+from mirror.ports.metadata import MetadataError, TagRecord, TagStore
 from mirror.ports.repository import Repository
-from mirror.ports.upstream import UpstreamError, UpstreamUnreachable
+from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
 from mirror.registry import freshness
 from mirror.registry.answer import Handling, ManifestAnswer
 from mirror.registry.flight import SingleFlight
@@ -25,6 +28,8 @@ from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegis
 from mirror.registry.refusal import refuse
 from mirror.registry.routing import Route, upstream_route
 from mirror.registry.statistics import Result, Statistics
+
+log = logging.getLogger(__name__)
 
 ABSENCE = 15.0
 """Seconds for which an upstream's 404 is believed."""
@@ -46,10 +51,14 @@ class ManifestPorts:
 
 @dataclass(frozen=True, slots=True)
 class _Checked:
-    """What the upstream said of a tag. ``fetched``: it moved, and the new manifest came along."""
+    """What the upstream said of a tag, and the manifest if it is here by now.
+
+    ``downloaded``: it was not, and came along.
+    """
 
     record: TagRecord
-    fetched: bool
+    manifest: Manifest | None
+    downloaded: bool
 
 
 class Manifests:
@@ -111,9 +120,7 @@ class Manifests:
 
     async def confirm(self, repository: Repository, tag: Tag) -> TagRecord | None:
         """Ask the upstream now. ``None``: it has no such tag. Raises UpstreamError."""
-        checked = await self._checks.run(
-            (repository, tag), functools.partial(self._check, repository, tag)
-        )
+        checked = await self._confirm(repository, tag)
         return None if checked is None else checked.record
 
     async def close(self) -> None:
@@ -129,21 +136,28 @@ class Manifests:
         """
         repository = route.repository
         try:
-            record = fresh or await self.confirm(repository, tag)
-            if record is None:
-                raise ManifestUnknown(detail={"name": str(repository.name), "tag": tag.value})
-            digest = record.descriptor.digest
-            manifest = await self._ports.held.get(repository, digest)
+            if fresh is None:
+                checked = await self._confirm(repository, tag)
+            else:
+                checked = _Checked(fresh, None, downloaded=False)
+            if checked is None:
+                raise _unknown(repository, tag)
+            manifest, result = checked.manifest, Result.REVALIDATED
+            if manifest is None or checked.downloaded:
+                result = Result.MISS
             if manifest is None and (content or self._ports.registries.offline):
-                manifest = await self._fetch(repository, digest)
+                manifest = await self._fetch(repository, checked.record.descriptor.digest)
         except UpstreamError as error:
             raise refuse("manifest", route.approach, error) from error
-        handling = Handling(Result.MISS, ttl=self._ttl(repository, tag, record))
+        if manifest is None and content:
+            if fresh is not None:
+                # What the tag was said to name is gone: it may name something else by now.
+                return await self._resolve_cold(route, tag, None, content=content)
+            raise _unknown(repository, tag)
+        handling = Handling(result, ttl=self._ttl(repository, tag, checked.record))
         if manifest is not None:
             return _answer(repository, manifest, handling)
-        if content or self._ports.registries.offline:
-            raise ManifestUnknown(detail={"name": str(repository.name), "tag": tag.value})
-        return ManifestAnswer(repository, record.descriptor, None, handling)
+        return ManifestAnswer(repository, checked.record.descriptor, None, handling)
 
     async def _resolve_held(
         self, repository: Repository, tag: Tag, record: TagRecord, held: Manifest
@@ -151,37 +165,31 @@ class Manifests:
         """Ask the upstream, and serve the copy when it is slow or in trouble."""
         if self._ports.registries.offline:
             return self._stale(repository, record, held, "this mirror is offline")
-        check = self._checks.begin(
-            (repository, tag), functools.partial(self._check, repository, tag)
-        )
         try:
             async with asyncio.timeout(self._ports.stale_after.total_seconds()):
-                checked = await asyncio.shield(check)
+                checked = await self._confirm(repository, tag)
         except TimeoutError:
             return self._stale(repository, record, held, "the upstream is slow")
         except UpstreamError as error:
             return self._stale(repository, record, held, str(error))
         if checked is None:
             return await self._deleted(repository, tag, record, held)
-        result = Result.MISS if checked.fetched else Result.REVALIDATED
-        handling = Handling(result, ttl=self._ttl(repository, tag, checked.record))
-        if checked.record.descriptor.digest != held.digest:
-            moved = await self._ports.held.get(repository, checked.record.descriptor.digest)
-            if moved is None:
+        manifest = checked.manifest
+        if manifest is None:
+            if checked.record.descriptor.digest != held.digest:
                 return self._stale(repository, record, held, "the new manifest is not here yet")
-            held = moved
-        return _answer(repository, held, handling)
+            manifest = held
+        result = Result.MISS if checked.downloaded else Result.REVALIDATED
+        ttl = self._ttl(repository, tag, checked.record)
+        return _answer(repository, manifest, Handling(result, ttl=ttl))
 
     async def _deleted(
         self, repository: Repository, tag: Tag, record: TagRecord, held: Manifest
     ) -> ManifestAnswer:
         if self._registry(repository).deleted_tags is DeletedTags.KEEP:
             return self._stale(repository, record, held, "the upstream has deleted this tag")
-        await self._ports.tags.delete_tag(repository, tag)
-        raise ManifestUnknown(
-            "the upstream has deleted this tag",
-            detail={"name": str(repository.name), "tag": tag.value},
-        )
+        await _record(self._ports.tags.delete_tag(repository, tag))
+        raise _unknown(repository, tag, "the upstream has deleted this tag")
 
     def _stale(
         self, repository: Repository, record: TagRecord, held: Manifest, reason: str
@@ -190,6 +198,11 @@ class Manifests:
         detail = f"{reason}; this copy was confirmed {_ago(age)} ago"
         return _answer(repository, held, Handling(Result.STALE, detail=detail))
 
+    async def _confirm(self, repository: Repository, tag: Tag) -> _Checked | None:
+        return await self._checks.run(
+            (repository, tag), functools.partial(self._check, repository, tag)
+        )
+
     async def _check(self, repository: Repository, tag: Tag) -> _Checked | None:
         """HEAD the tag. When it moved away from a manifest that is held, fetch the new one in the
         same breath: until it is here, the old one is all there is to serve.
@@ -197,24 +210,38 @@ class Manifests:
         key = (repository, str(tag))
         if self._absent.holds(key):
             return None
-        upstream = self._online(repository).upstream
-        before = await self._ports.tags.get_tag(repository, tag)
-        found = await upstream.resolve(repository.name, tag)
+        found = await self._online(repository).upstream.resolve(repository.name, tag)
         if found is None:
             self._absent.add(key)
             return None
-        fetched = False
+        descriptor = found.descriptor if isinstance(found, Manifest) else found
+        manifest = await self._ports.held.get(repository, descriptor.digest)
+        downloaded = False
+        if manifest is None:
+            manifest = await self._bring(repository, tag, found)
+            downloaded = manifest is not None
+        record = TagRecord(descriptor, self._ports.clock.now())
+        if not is_schema1(descriptor.media_type):
+            # Of schema 1 nothing is kept that a record could lead to.
+            await _record(self._ports.tags.put_tag(repository, tag, record))
+        return _Checked(record, manifest, downloaded)
+
+    async def _bring(
+        self, repository: Repository, tag: Tag, found: Descriptor | Manifest
+    ) -> Manifest | None:
+        """The manifest that a tag now names and that is not held; ``None`` when it can wait."""
         if isinstance(found, Manifest):
             await self._keep(repository, found)
-            descriptor, fetched = found.descriptor, True
-        else:
-            descriptor = found
-        moved = before is not None and before.descriptor.digest != descriptor.digest
-        if moved and not fetched:
-            fetched = await self._fetch(repository, descriptor.digest) is not None
-        record = TagRecord(descriptor, self._ports.clock.now())
-        await self._ports.tags.put_tag(repository, tag, record)
-        return _Checked(record, fetched)
+            return found
+        before = await self._ports.tags.get_tag(repository, tag)
+        if before is None or before.descriptor.digest == found.digest:
+            return None
+        if await self._ports.held.get(repository, before.descriptor.digest) is None:
+            return None
+        manifest = await self._fetch(repository, found.digest)
+        if manifest is None:
+            raise UpstreamInvalid(f"the upstream does not have {found.digest}, which {tag} names")
+        return manifest
 
     async def _fetch(self, repository: Repository, digest: Digest) -> Manifest | None:
         return await self._fetches.run(
@@ -276,6 +303,18 @@ class Absences:
             return True
         del self._until[key]
         return False
+
+
+async def _record(writing: Awaitable[object]) -> None:
+    """A fact that cannot be written costs the fact, not the answer."""
+    try:
+        await writing
+    except MetadataError as error:
+        log.warning("a fact about a tag could not be recorded: %s", error)
+
+
+def _unknown(repository: Repository, tag: Tag, message: str | None = None) -> ManifestUnknown:
+    return ManifestUnknown(message, detail={"name": str(repository.name), "tag": tag.value})
 
 
 def _answer(repository: Repository, manifest: Manifest, handling: Handling) -> ManifestAnswer:
