@@ -3,7 +3,7 @@
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -20,18 +20,29 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise DataFolderError(f"{path} cannot be opened: {error.strerror}") from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataFolderError(
-                f"the data folder {folder} is in use by another server{_holder(descriptor)}; "
-                "stop that one, or give this one a folder of its own with the key data"
-            ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
+        _lock(descriptor, path)
+        # On a full disk nobody can read who we are, and the lock is held all the same.
+        with suppress(OSError):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise DataFolderError(
+            f"the data folder {path.parent} is in use by another server{_holder(descriptor)}; "
+            "stop that one, or give this one a folder of its own with the key data"
+        ) from error
+    except OSError as error:
+        raise DataFolderError(
+            f"{path} cannot be locked: {error.strerror}; put the data folder on a file system of "
+            "this machine"
+        ) from error
 
 
 def _holder(descriptor: int) -> str:
