@@ -8,6 +8,7 @@ reads; applying checks again inside the transaction that deletes.
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
@@ -15,7 +16,7 @@ from typing import TypeVar
 from mirror.oci.digest import Digest
 from mirror.ports.blobs import BlobStore
 from mirror.ports.clock import Clock
-from mirror.ports.metadata import EvictionStore, IdleBlob, IdleManifest
+from mirror.ports.metadata import BlobRecord, EvictionStore, IdleBlob, IdleManifest
 from mirror.ports.repository import Repository
 from mirror.registry.oldest_first import oldest_first
 from mirror.registry.statistics import Statistics
@@ -87,11 +88,13 @@ class EvictionPorts:
 class Plan:
     """The victims of one round, and what they leave of the others' needs.
 
-    ``remaining`` counts, for blobs of victims that others still need, how many do.
+    ``freed`` is of this round; ``count``, ``named`` and ``kept`` are of all rounds. ``remaining``
+    counts, for blobs of victims that others still need, how many do.
     """
 
     freed: int = 0
     count: int = 0
+    last: Idle | None = None
     manifests: list[IdleManifest] = field(default_factory=list)
     blobs: list[Digest] = field(default_factory=list)
     named: list[Victim] = field(default_factory=list)
@@ -104,12 +107,28 @@ class Plan:
 
     def take(self, idle: Idle) -> None:
         victim = self._manifest(idle) if isinstance(idle, IdleManifest) else self._blob(idle)
+        self.last = idle
         self.freed += victim.size
         self.count += 1
         if len(self.named) < MOST_NAMED:
             self.named.append(victim)
 
+    def goes_with_last(self, idle: Idle) -> bool:
+        """Whether it was used in the same moment of the same repository as the last victim: an
+        index and the manifests below it, of which none is worth keeping without the others.
+        """
+        return (
+            isinstance(idle, IdleManifest)
+            and isinstance(self.last, IdleManifest)
+            and idle.repository == self.last.repository
+            and idle.last_used_at == self.last.last_used_at
+        )
+
+    def is_past_last(self, idle: Idle) -> bool:
+        return self.last is None or idle.last_used_at != self.last.last_used_at
+
     def next_round(self) -> None:
+        self.freed = 0
         self.manifests, self.blobs = [], []
 
     def _manifest(self, idle: IdleManifest) -> Victim:
@@ -140,17 +159,18 @@ class Eviction:
         await self._ports.flush()
         begun_at = self._ports.clock.now()
         plan, freed = Plan(), 0
-        if needed > 0:
-            async for idle in oldest_first(self._ports.facts):
+        async with aclosing(oldest_first(self._ports.facts)) as rows:
+            async for idle in rows:
+                if freed + plan.freed >= needed:
+                    if plan.is_past_last(idle):
+                        break
+                    if not plan.goes_with_last(idle):
+                        continue
                 self._consider(plan, idle)
-                done = plan.freed >= needed
-                if not dry_run and (done or plan.full):
-                    freed += await self._apply(plan, begun_at)
-                if done:
-                    break
-            if not dry_run:
-                freed += await self._apply(plan, begun_at)
-        return self._report(plan, needed, reason, plan.freed if dry_run else freed, dry_run=dry_run)
+                if plan.full:
+                    freed += await self._end_round(plan, begun_at, dry_run=dry_run)
+        freed += await self._end_round(plan, begun_at, dry_run=dry_run)
+        return self._report(plan, needed, reason, freed, dry_run=dry_run)
 
     def _report(
         self, plan: Plan, needed: int, reason: str, freed: int, *, dry_run: bool
@@ -171,28 +191,37 @@ class Eviction:
         reasons = (protection(idle) for protection in self._ports.protections)
         return next((reason for reason in reasons if reason is not None), None)
 
-    async def _apply(self, plan: Plan, begun_at: datetime) -> int:
-        """Rows first, then files. Returns the bytes that were freed."""
-        freed = 0
-        count = len(plan.manifests) + len(plan.blobs)
-        for manifests in _batches(plan.manifests):
-            await self._ports.facts.evict(manifests, (), begun_at)
-        for blobs in _batches(plan.blobs):
-            gone = await self._ports.facts.evict((), blobs, begun_at)
-            size = sum(record.size for record in gone)
-            freed += size
-            self._ports.removed(size)
-            await self._delete([record.digest for record in gone])
+    async def _end_round(self, plan: Plan, begun_at: datetime, *, dry_run: bool) -> int:
+        freed = plan.freed if dry_run else await self._apply(plan, begun_at)
         plan.next_round()
-        self._ports.statistics.counted("evicted_bytes", count=freed)
-        self._ports.statistics.counted("evicted", count=count)
         return freed
 
-    async def _delete(self, digests: Sequence[Digest]) -> None:
-        kept = await self._ports.store.delete_all(digests)
+    async def _apply(self, plan: Plan, begun_at: datetime) -> int:
+        """Rows first, then files. Returns the bytes that were freed."""
+        if plan.last is None:
+            return 0
+        # Planning took a while; what was used meanwhile is to be seen by the transactions.
+        await self._ports.flush()
+        # Times beyond the present are from before the clock was set back, and are no recent use.
+        unless_used_after = max(begun_at, plan.last.last_used_at)
+        freed = 0
+        for manifests in _batches(plan.manifests):
+            await self._ports.facts.evict(manifests, (), unless_used_after)
+        for blobs in _batches(plan.blobs):
+            gone = await self._ports.facts.evict((), blobs, unless_used_after)
+            freed += await self._remove(gone)
+        return freed
+
+    async def _remove(self, gone: Sequence[BlobRecord]) -> int:
+        size = sum(record.size for record in gone)
+        self._ports.removed(size)
+        self._ports.statistics.counted("evicted_bytes", count=size)
+        self._ports.statistics.counted("evicted", count=len(gone))
+        kept = await self._ports.store.delete_all([record.digest for record in gone])
         if kept:
             # Their rows are gone, so the sweep of unrecorded files takes them later.
             log.warning("%d files could not be deleted, %s among them", len(kept), kept[0])
+        return size
 
 
 def _batches(items: Sequence[T]) -> list[Sequence[T]]:

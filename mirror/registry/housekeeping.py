@@ -33,6 +33,9 @@ ABANDONED = timedelta(days=2)
 UNRECORDED = timedelta(hours=1)
 """A file without a row is younger than this while it is being recorded."""
 
+HOPELESS = 30.0
+"""Seconds for which no download waits for an eviction, after one that could not free enough."""
+
 SHARDS = 256
 
 
@@ -58,6 +61,9 @@ class Housekeeping:
         self._used = 0
         self._wanted = asyncio.Event()
         self._evicting = asyncio.Lock()
+        self._flushing = asyncio.Lock()
+        self._counting = asyncio.Lock()
+        self._hopeless_until = float("-inf")
         self._eviction: Eviction | None = None
 
     def evict_with(self, eviction: Eviction) -> None:
@@ -68,9 +74,24 @@ class Housekeeping:
         await self._ports.statistics.load(self._ports.records)
 
     async def flush(self) -> None:
-        """Write uses and counters."""
-        await self._ports.usage.flush(self._ports.records)
-        await self._ports.statistics.flush(self._ports.records)
+        """Write uses and counters, also those that another flush has begun to write.
+
+        Cancelled, it ends only after it is known what was written: a counter that is written twice
+        counts double.
+        """
+        writing = asyncio.ensure_future(self._flush())
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await asyncio.wait({writing})
+            if not writing.cancelled():
+                writing.exception()  # nobody is left to take it
+            raise
+
+    async def _flush(self) -> None:
+        async with self._flushing:
+            await self._ports.usage.flush(self._ports.records)
+            await self._ports.statistics.flush(self._ports.records)
 
     # Room.
 
@@ -98,12 +119,20 @@ class Housekeeping:
         if not short.urgent:
             self._wanted.set()
             return
-        await self._evict(short, dry_run=False)
-        if (still := self._shortage(size)) is not None and still.urgent:
-            raise StorageFull(still.reason)
+        if self._ports.clock.monotonic() < self._hopeless_until:
+            raise StorageFull(short.reason)
+        try:
+            report = await self._evict(short, dry_run=False)
+        except MetadataError as error:
+            raise StorageFull(f"{short.reason}, and nothing can be evicted: {error}") from error
+        # The store's figure for what is free is too old to show it.
+        if report.freed < short.needed:
+            self._hopeless_until = self._ports.clock.monotonic() + HOPELESS
+            raise StorageFull(short.reason)
 
     async def evict(self, *, dry_run: bool) -> EvictionReport:
         """Go down to the low watermark if above the high one, on demand."""
+        await self._count()
         short = self._shortage(0) or Shortage(0, "nothing is above its limits", urgent=False)
         return await self._evict(short, dry_run=dry_run)
 
@@ -126,8 +155,9 @@ class Housekeeping:
     async def keep_limits(self) -> None:
         await _attempt("adding up what is stored", self._count)
         while True:
-            await _attempt("evicting", self._check)
+            # Before the look, lest a wish be lost that comes while it is taken.
             self._wanted.clear()
+            await _attempt("evicting", self._check)
             try:
                 async with asyncio.timeout(CHECK_EVERY):
                     await self._wanted.wait()
@@ -137,14 +167,22 @@ class Housekeeping:
     async def keep_clean(self) -> None:
         while True:
             await _attempt("removing abandoned files", self.sweep)
+            await _attempt("adding up what is stored", self._count)
             await asyncio.sleep(SWEEP_EVERY)
 
     async def _count(self) -> None:
-        # Added, not set: downloads may have ended while the sum was taken. Counting one of them
-        # twice errs on the careful side until the next start.
-        self._used += (await self._ports.records.totals()).bytes
+        """What is stored, from the records: the running sum knows nothing of manifests, damage and
+        files that were found. What came or went while it is taken is added to it.
+        """
+        async with self._counting:
+            before = self._used
+            total = (await self._ports.records.totals()).bytes
+            self._used = max(total + self._used - before, 0)
 
     async def _check(self) -> None:
+        if self._shortage(0) is None:
+            return
+        await self._count()
         short = self._shortage(0)
         if short is not None:
             await self._evict(short, dry_run=False)
@@ -160,10 +198,15 @@ class Housekeeping:
         return freed
 
     async def _forget(self, digest: Digest) -> bool:
-        if await self._ports.records.get_stored(digest) is not None:
+        records = self._ports.records
+        if await records.get_stored(digest) is not None:
             return False
         log.info("removing %s, which nothing records", digest)
-        return await self._ports.store.delete(digest)
+        removed = await self._ports.store.delete(digest)
+        if removed and await records.get_stored(digest) is not None:
+            # Somebody found the file and recorded it just then.
+            await records.forget_blob(digest)
+        return removed
 
 
 async def _attempt(what: str, work: Callable[[], Awaitable[object]]) -> None:
