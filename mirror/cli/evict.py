@@ -9,7 +9,7 @@ from rich.table import Table
 from mirror.api.documents import Eviction, Victim
 from mirror.cli.admin import ask, parse_origin, read
 from mirror.cli.sizes import format_size
-from mirror.cli.tables import Column, cell, make_console, make_table, show
+from mirror.cli.tables import Column, cell, make_console, make_table, short_digest, show
 from mirror.cli.terminal import echo_json
 from mirror.cli.times import format_moment
 
@@ -62,7 +62,7 @@ def _table(console: Console, report: Eviction, now: datetime) -> Table:
 
 def _title(victim: Victim) -> str:
     if victim.repository is None:
-        return f"blob {victim.digest}"
+        return f"blob {short_digest(victim.digest)}"
     if not victim.tags:
-        return f"{victim.repository}@{victim.digest}"
+        return f"{victim.repository}@{short_digest(victim.digest)}"
     return f"{victim.repository}:{', '.join(victim.tags)}"

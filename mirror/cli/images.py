@@ -12,12 +12,11 @@ from mirror.api.documents import Image, Images
 from mirror.cli.admin import Origin, ask, image_path, parse_origin, read
 from mirror.cli.failure import Absent, Failure, Refused
 from mirror.cli.sizes import format_count, format_size
-from mirror.cli.tables import Column, cell, make_console, make_table, show
+from mirror.cli.tables import Column, cell, make_console, make_table, short_digest, show
 from mirror.cli.terminal import echo_json
 from mirror.cli.times import format_moment
 
 PAGE = 1000
-SHORT_DIGEST = 12
 NOT_FOUND = 404
 
 
@@ -93,12 +92,12 @@ def _details(console: Console, images: Sequence[Image], now: datetime) -> Table:
     for image in images:
         table.add_row(
             cell(image.tag or "-"),
-            cell(_short(image.digest)),
+            cell(short_digest(image.digest)),
             format_size(image.bytes),
             _completeness(image),
             format_moment(image.confirmed_at, now),
             format_moment(image.last_used_at, now),
-            cell(", ".join(image.platforms) or "-"),
+            cell(" ".join(image.platforms) or "-"),
         )
     return table
 
@@ -106,11 +105,7 @@ def _details(console: Console, images: Sequence[Image], now: datetime) -> Table:
 def _title(image: Image) -> str:
     if image.tag is not None:
         return f"{image.repository}:{image.tag}"
-    return f"{image.repository}@{_short(image.digest)}"
-
-
-def _short(digest: str) -> str:
-    return digest.removeprefix("sha256:")[:SHORT_DIGEST]
+    return f"{image.repository}@{short_digest(image.digest)}"
 
 
 def _completeness(image: Image) -> str:

@@ -108,9 +108,10 @@ def _quota(quota: Quota | None, now: datetime) -> str:
 
 
 def _troubles(stats: Stats, now: datetime) -> Iterator[str]:
-    for name, upstream in stats.upstreams.items():
+    """Each reason names its upstream."""
+    for upstream in stats.upstreams.values():
         if upstream.reason is not None:
-            yield f"{name}: {upstream.reason}{_retry(upstream, now)}"
+            yield f"{upstream.reason}{_retry(upstream, now)}"
 
 
 def _retry(upstream: Upstream, now: datetime) -> str:

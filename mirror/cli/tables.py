@@ -11,6 +11,8 @@ from rich.text import Text
 
 from mirror.cli.terminal import safe
 
+SHORT_DIGEST = 12
+
 WITHOUT_END = 100_000
 """Columns of what is no terminal."""
 
@@ -60,6 +62,11 @@ def make_list() -> Table:
 def cell(text: str, style: str = "") -> Text:
     """What others wrote, made harmless."""
     return Text(safe(text), style=style)
+
+
+def short_digest(digest: str) -> str:
+    """Enough to tell it from others at a glance; scripts get all of it with ``--json``."""
+    return digest.removeprefix("sha256:")[:SHORT_DIGEST]
 
 
 def show(console: Console, table: Table) -> None:

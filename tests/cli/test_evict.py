@@ -97,7 +97,8 @@ def test_what_has_no_name_is_known_by_its_digest(impostor: Impostor) -> None:
     ran = Shell().run("evict", "--url", impostor.url)
     assert impostor.asked == ["POST /api/v1/evict?dry_run=false HTTP/1.1"]
     assert ran.lines[0].startswith("evicting 1,500 freed 20 B, 1 B are needed: [red]")
-    assert ran.lines[3].startswith(f"blob {NEW.digest} ")
-    assert ran.lines[4].startswith(f"ghcr.io/team/app@{NEW.digest} ")
+    short = NEW.digest.removeprefix("sha256:")[:12]
+    assert ran.lines[3].startswith(f"blob {short} ")
+    assert ran.lines[4].startswith(f"ghcr.io/team/app@{short} ")
     assert ran.lines[5] == "and 1,498 more"
     assert "\x1b" not in ran.out

@@ -65,7 +65,7 @@ def test_a_name_shows_details(running: Running) -> None:
     ran = Shell().run("images", "nginx", "--url", running.url)
     assert [line.split()[0] for line in ran.lines] == ["Tag", "1.27", "latest"]
     assert ran.lines[1].split()[1] == ARM.digest.removeprefix("sha256:")[:12]
-    assert ran.lines[2].endswith("linux/amd64, linux/arm64")
+    assert ran.lines[2].endswith("linux/amd64 linux/arm64")
 
 
 def test_a_tag_shows_one(running: Running) -> None:

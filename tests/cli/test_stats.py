@@ -75,7 +75,7 @@ def test_upstreams_are_a_table_and_their_troubles_follow(
         "Upstream State Requests Errors Received Pulls left",
         "docker.io throttled 1,500 0 0 B 7 of 100, 2 min ago",
         "ghcr.io ok 0 0 0 B unknown",
-        "docker.io: docker.io is out of quota (next attempt in 5 min)",
+        "docker.io is out of quota (next attempt in 5 min)",
     ]
 
 
