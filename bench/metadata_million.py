@@ -34,7 +34,8 @@ LATER = datetime(2030, 1, 1, tzinfo=UTC)
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
-PAGE = 200
+MANIFESTS_PAGE = 50
+BLOBS_PAGE = 1000
 """How many entries a caller asks for at a time, so that its event loop stays free."""
 
 
@@ -164,15 +165,15 @@ async def _read(store: MetadataStore) -> object:
     return await store.get_blob(repository(7), parse_digest(_blob_text(77_777)))
 
 
-async def _write(store: MetadataStore) -> object:
+async def _write(store: MetadataStore) -> None:
     descriptor = Descriptor(MANIFEST, parse_digest(_blob_text(1)), 1)
-    return await store.put_tag(repository(7), Tag("probe"), TagRecord(descriptor, LATER))
+    await store.put_tag(repository(7), Tag("probe"), TagRecord(descriptor, LATER))
 
 
 async def scan_manifests(store: MetadataStore) -> int:
     count, cursor = 0, None
     while True:
-        found, cursor = await store.list_idle_manifests(cursor, PAGE)
+        found, cursor = await store.list_idle_manifests(cursor, MANIFESTS_PAGE)
         count += len(found)
         if cursor is None:
             return count
@@ -181,7 +182,7 @@ async def scan_manifests(store: MetadataStore) -> int:
 async def scan_blobs(store: MetadataStore) -> int:
     count, cursor = 0, None
     while True:
-        found, cursor = await store.list_idle_blobs(cursor, PAGE)
+        found, cursor = await store.list_idle_blobs(cursor, BLOBS_PAGE)
         count += len(found)
         if cursor is None:
             return count
@@ -190,8 +191,8 @@ async def scan_blobs(store: MetadataStore) -> int:
 async def evict_images(store: MetadataStore, most: int) -> int:
     """The oldest images with all their blobs, page by page; how many blobs went."""
     gone = 0
-    for _ in range(most // PAGE):
-        idle, _ = await store.list_idle_manifests(None, PAGE)
+    for _ in range(most // MANIFESTS_PAGE):
+        idle, _ = await store.list_idle_manifests(None, MANIFESTS_PAGE)
         digests = {blob.digest for entry in idle for blob, _ in entry.blobs}
         gone += len(await store.evict(idle, tuple(digests), LATER))
     return gone
@@ -199,8 +200,8 @@ async def evict_images(store: MetadataStore, most: int) -> int:
 
 async def evict_blobs(store: MetadataStore, most: int) -> int:
     gone = 0
-    for _ in range(most // PAGE):
-        idle, _ = await store.list_idle_blobs(None, PAGE)
+    for _ in range(most // BLOBS_PAGE):
+        idle, _ = await store.list_idle_blobs(None, BLOBS_PAGE)
         gone += len(await store.evict([], [entry.blob.digest for entry in idle], LATER))
     return gone
 

@@ -223,12 +223,12 @@ def _needed_elsewhere(connection: Connection, closure: CTE) -> Iterator[tuple[in
     other = manifest_references.alias("other")
     own = closure.alias("own")
     is_own = (
-        exists()
+        exists(own.c.id)
         .where(own.c.top == closure.c.top, own.c.id == other.c.manifest_id)
         .correlate(closure, other)
     )
     is_needed = (
-        exists()
+        exists(other.c.kind)
         .where(other.c.child_digest == part.c.child_digest, other.c.kind.in_(NEEDS), ~is_own)
         .correlate(closure, part)
     )

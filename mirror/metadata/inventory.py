@@ -121,11 +121,11 @@ def _list_untagged(
             *_within(repository),
             *_after(start, manifests.c.digest, is_untagged=True),
             *before,
-            ~exists().where(
+            ~exists(tags.c.digest).where(
                 tags.c.repository_id == manifests.c.repository_id,
                 tags.c.digest == manifests.c.digest,
             ),
-            ~exists().where(
+            ~exists(parent.c.kind).where(
                 parent.c.repository_id == manifests.c.repository_id,
                 parent.c.child_digest == manifests.c.digest,
                 parent.c.kind == CHILD,

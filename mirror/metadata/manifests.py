@@ -106,7 +106,7 @@ _DELETE_TAGS = delete(tags).where(
 _DELETE_LINK = delete(blob_links).where(
     blob_links.c.repository_id == bindparam("owner"),
     blob_links.c.digest == bindparam("gone"),
-    ~exists().where(
+    ~exists(manifest_references.c.kind).where(
         manifest_references.c.child_digest == bindparam("gone"),
         manifest_references.c.repository_id == bindparam("owner"),
         manifest_references.c.kind == BLOB,

@@ -112,7 +112,8 @@ blobs = Table(
     Column("size", BigInteger, nullable=False),
     Column("stored_at", Time, nullable=False),
     Column("last_used_at", Time, nullable=False),
-    Index(None, "last_used_at", "digest"),
+    # With the size, the scan of what is idle looks nowhere else.
+    Index(None, "last_used_at", "digest", "size"),
     sqlite_with_rowid=False,
 )
 

@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from mirror.metadata import blobs, eviction, inventory, manifests, tags, usage
+from mirror.metadata import (
+    blobs,
+    eviction,
+    idle_blobs,
+    idle_manifests,
+    inventory,
+    manifests,
+    tags,
+    usage,
+)
 from mirror.metadata.database import Database
 from mirror.metadata.sqlite_database import PATIENCE, open_sqlite_database
 from mirror.oci.digest import Digest
@@ -98,12 +107,12 @@ class SqlMetadata:
     async def list_idle_manifests(
         self, after: Cursor | None, limit: int
     ) -> tuple[Sequence[IdleManifest], Cursor | None]:
-        return await self._database.scan(eviction.list_idle_manifests, after, limit)
+        return await self._database.scan(idle_manifests.list_idle_manifests, after, limit)
 
     async def list_idle_blobs(
         self, after: Cursor | None, limit: int
     ) -> tuple[Sequence[IdleBlob], Cursor | None]:
-        return await self._database.scan(eviction.list_idle_blobs, after, limit)
+        return await self._database.scan(idle_blobs.list_idle_blobs, after, limit)
 
     async def evict(
         self,

@@ -109,7 +109,9 @@ def _create_blobs() -> None:
         sa.PrimaryKeyConstraint("digest", name="pk_blobs"),
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_blobs_last_used_at_digest", "blobs", ["last_used_at", "digest"])
+    op.create_index(
+        "ix_blobs_last_used_at_digest_size", "blobs", ["last_used_at", "digest", "size"]
+    )
     op.create_table(
         "blob_links",
         sa.Column("digest", _Text, nullable=False),

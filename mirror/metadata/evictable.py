@@ -1,0 +1,35 @@
+"""What eviction may take, said once: for listing it and for removing it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, exists
+
+from mirror.metadata.schema import (
+    HOSTED,
+    NEEDS,
+    blob_links,
+    blobs,
+    manifest_references,
+    repositories,
+)
+
+
+def is_evictable_manifest() -> Sequence[ColumnElement[bool]]:
+    """Of a row of ``manifests`` joined with that of its repository."""
+    return (repositories.c.upstream != HOSTED,)
+
+
+def is_evictable_blob() -> Sequence[ColumnElement[bool]]:
+    """Of a row of ``blobs``: no manifest needs it, and no hosted repository links it."""
+    need = manifest_references.alias("need")
+    link = blob_links.alias("link")
+    owner = repositories.alias("owner")
+    # Naming a column, not all of them, lets an index answer alone.
+    return (
+        ~exists(need.c.kind).where(need.c.child_digest == blobs.c.digest, need.c.kind.in_(NEEDS)),
+        ~exists(link.c.digest).where(
+            link.c.digest == blobs.c.digest,
+            owner.c.id == link.c.repository_id,
+            owner.c.upstream == HOSTED,
+        ),
+    )
