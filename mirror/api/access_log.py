@@ -1,11 +1,13 @@
 """One line for every request, whatever became of it. Holds no header but the user agent."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+
+from mirror.ports.clock import Clock
 
 LONGEST = 512
 
@@ -45,6 +47,11 @@ def as_text(line: AccessLine) -> str:
     return _printable(text + extra)
 
 
+def logged_path(request: web.BaseRequest) -> str:
+    """The decoded path, in what JSON can carry: clients send any bytes."""
+    return _encodable(request.path)
+
+
 def client_address(transport: object) -> str:
     """The peer of a connection: never what a header says."""
     get_extra_info = getattr(transport, "get_extra_info", None)
@@ -53,30 +60,34 @@ def client_address(transport: object) -> str:
 
 
 def access_logger(
-    sink: AccessSink, finished: Callable[[web.BaseRequest], None]
+    sink: AccessSink,
+    clock: Clock,
+    finished: Callable[[web.BaseRequest, web.StreamResponse], None],
 ) -> type[AbstractAccessLogger]:
     """The class that the framework asks for; ``finished`` is told of the end of each answer."""
 
     class AccessLogger(AbstractAccessLogger):
         def log(self, request: web.BaseRequest, response: web.StreamResponse, time: float) -> None:
-            sink(_line(request, response, time))
-            finished(request)
+            sink(_line(clock.now(), request, response, time))
+            finished(request, response)
 
     return AccessLogger
 
 
-def _line(request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> AccessLine:
+def _line(
+    now: datetime, request: web.BaseRequest, response: web.StreamResponse, seconds: float
+) -> AccessLine:
     sent = request.get(SENT)
     return AccessLine(
-        time=datetime.now(UTC),
+        time=now,
         client=client_address(request.transport) if request.transport else "-",
-        method=request.method[:LONGEST],
-        path=request.path[:LONGEST],
+        method=_encodable(request.method),
+        path=logged_path(request),
         status=response.status,
         bytes=_body_length(request, response) if sent is None else sent,
         seconds=round(seconds, 6),
-        agent=request.headers.get("User-Agent", "")[:LONGEST],
-        cache=response.headers.get("Cache-Status", "")[:LONGEST],
+        agent=_encodable(request.headers.get("User-Agent", "")),
+        cache=_encodable(response.headers.get("Cache-Status", "")),
     )
 
 
@@ -84,6 +95,11 @@ def _body_length(request: web.BaseRequest, response: web.StreamResponse) -> int:
     """What the framework counts holds the head too."""
     body = response.body if isinstance(response, web.Response) else None
     return len(body) if isinstance(body, bytes) and request.method != "HEAD" else 0
+
+
+def _encodable(text: str) -> str:
+    """Shortened, and without the surrogates that stand for bytes outside UTF-8."""
+    return text[:LONGEST].encode("utf-8", "replace").decode()
 
 
 def _printable(text: str) -> str:

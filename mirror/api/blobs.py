@@ -3,7 +3,15 @@
 from aiohttp import web
 
 from mirror.api.access_log import SENT
-from mirror.api.headers import API_VERSION, FOR_EVER, cache_status, entity_tag
+from mirror.api.errors import error_response
+from mirror.api.headers import (
+    API_VERSION,
+    FOR_EVER,
+    cache_status,
+    entity_tag,
+    matches_entity_tag,
+    without_content,
+)
 from mirror.api.path import ResourcePath
 from mirror.api.request import namespace_header, namespaces
 from mirror.api.sending import Outcome, send
@@ -16,50 +24,66 @@ from mirror.oci.byte_range import (
     unsatisfied_range,
 )
 from mirror.oci.digest import parse_digest
+from mirror.oci.errors import RangeInvalid
 from mirror.registry.answer import BlobAnswer
+from mirror.registry.follow import FillFailed
+from mirror.registry.refusal import refuse
 
 
 async def get_blob(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     services = request.app[SERVICES]
     route = services.router.route(path.name, namespaces(request))
     digest = parse_digest(path.item)
-    if request.method == "HEAD":
+    has_it = matches_entity_tag(request.headers.getall("If-None-Match", ()), digest)
+    if request.method == "HEAD" or has_it:
         answer = await services.blobs.head(route, digest)
         _count(services, answer)
-        return web.Response(headers=_headers(request, answer, answer.size))
+        headers = _headers(request, answer, answer.size)
+        if has_it:
+            return web.Response(status=304, headers=without_content(headers))
+        return web.Response(headers=headers)
     answer = await services.blobs.get(route, digest)
     try:
         with services.in_use.hold(digest):
-            return await _send(request, services, answer)
+            return await _send(request, answer)
+    except FillFailed as failed:
+        raise refuse("blob", route.approach, failed.error) from failed
     finally:
         if answer.blob is not None:
             answer.blob.close()
 
 
-async def _send(request: web.Request, services: Services, answer: BlobAnswer) -> web.StreamResponse:
-    _count(services, answer)
+async def _send(request: web.Request, answer: BlobAnswer) -> web.StreamResponse:
     part = _part(request, answer)
     if isinstance(part, Unsatisfiable):
-        headers = _headers(request, answer, 0)
-        return web.Response(
-            status=416, headers=headers | {"Content-Range": unsatisfied_range(answer.size)}
-        )
+        refusal = error_response(RangeInvalid(f"the blob has {answer.size} bytes"))
+        refusal.headers["Content-Range"] = unsatisfied_range(answer.size)
+        return refusal
     whole = part or ByteRange(0, answer.size)
     headers = _headers(request, answer, whole.length)
     if part is not None:
         headers["Content-Range"] = content_range(part, answer.size)
     response = web.StreamResponse(status=200 if part is None else 206, headers=headers)
-    outcome = Outcome()
+    await _send_content(request, response, answer, whole)
+    return response
+
+
+async def _send_content(
+    request: web.Request, response: web.StreamResponse, answer: BlobAnswer, part: ByteRange
+) -> None:
+    """Raises FillFailed and StorageError as long as nothing was sent."""
+    services, outcome = request.app[SERVICES], Outcome()
     try:
         if answer.blob is not None:
-            pieces = answer.blob.pieces(whole.start, whole.stop)
+            pieces = answer.blob.pieces(part.start, part.stop)
             await send(request, response, pieces, services.write_timeout, outcome)
     finally:
-        request[SENT] = outcome.sent
-        services.statistics.served(
-            answer.repository.upstream, "blob", answer.handling.result, outcome.sent
-        )
-    return response
+        if response.prepared:
+            _count(services, answer)
+            request[SENT] = outcome.sent
+            services.statistics.served(
+                answer.repository.upstream, "blob", answer.handling.result, outcome.sent
+            )
 
 
 def _part(request: web.Request, answer: BlobAnswer) -> ByteRange | Unsatisfiable | None:

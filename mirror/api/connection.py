@@ -7,12 +7,17 @@ is always right.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from cachetools import LRUCache
 
 from mirror.api.prepared import PreparedAnswer, PreparedAnswers
+from mirror.api.protocol import RegistryProtocol
+
+log = logging.getLogger(__name__)
 
 _HEADER = rb"(?:Accept|Accept-Encoding|Accept-Language|User-Agent): ?[ -~]{0,1024}\r\n"
 _CONNECTION = rb"Connection: ?keep-alive\r\n"
@@ -25,11 +30,14 @@ PLAIN_HEAD = re.compile(
 for the framework to judge.
 """
 
-AGENT = re.compile(rb"(?i:^User-Agent): ?([ -~]*)\r\n", re.MULTILINE)
+AGENT = re.compile(rb"(?i:^User-Agent): *([ -~]*?) *\r\n", re.MULTILINE)
 
 LONGEST_HEAD = 4096
 
 BODILESS = (b"GET ", b"HEAD ")
+
+LEAST_PROGRESS = 64 * 1024
+"""Bytes of what waits for a client that it must take within the write timeout."""
 
 
 class PlainHeads:
@@ -58,48 +66,70 @@ Sent = Callable[[PreparedAnswer, asyncio.Transport, str], None]
 """Told of every prepared answer that went out, with the connection and the user agent."""
 
 
-class Connection(asyncio.Protocol):
-    """The protocol the event loop sees, in front of the framework's own.
+@dataclass(frozen=True, slots=True)
+class ShortWay:
+    """What it takes to answer without the framework."""
 
-    ``patience`` is the seconds after which the framework closes a connection on which *it* has
-    seen nothing; well before, a request goes there to be seen.
+    answers: PreparedAnswers
+    heads: PlainHeads
+    sent: Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """In seconds. ``keepalive``: after so long the framework closes a connection on which *it* has
+    seen nothing. ``write``: how long a client may take next to nothing of what waits for it.
     """
 
+    keepalive: float
+    write: float
+
+
+class Connection(asyncio.Protocol):
+    """The protocol the event loop sees, in front of the framework's own."""
+
     def __init__(
-        self,
-        framework: asyncio.Protocol,
-        answers: PreparedAnswers,
-        heads: PlainHeads,
-        sent: Sent,
-        patience: float,
+        self, framework: RegistryProtocol, short_way: ShortWay, patience: Patience
     ) -> None:
         self._framework = framework
-        self._answers = answers
-        self._heads = heads
-        self._sent = sent
-        self._patience = patience / 2
+        self._answers = short_way.answers
+        self._heads = short_way.heads
+        self._sent = short_way.sent
+        self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._idle = True
         self._alone = False
         self._seen_at = self._loop.time()
+        self._answered = 0
+        self._asks_no_more = False
+        self._waiting = 0
+        self._cut: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         if isinstance(transport, asyncio.Transport):
             self._transport = transport
+            # So that writing is paused whenever a byte waits for the client to take it.
+            transport.set_write_buffer_limits(0)
         self._framework.connection_made(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
         self._framework.connection_lost(exc)
 
     def pause_writing(self) -> None:
+        self._watch()
         self._framework.pause_writing()
 
     def resume_writing(self) -> None:
+        self._stop_watching()
         self._framework.resume_writing()
 
-    def eof_received(self) -> bool | None:
-        return self._framework.eof_received()
+    def eof_received(self) -> bool:
+        """A client may close its side once it has asked, and still wait for the answer."""
+        self._framework.eof_received()
+        self._asks_no_more = True
+        return self._framework.received > self._answered and not self._framework.awaits_body
 
     def data_received(self, data: bytes) -> None:
         if self._idle and self._answer(data):
@@ -111,17 +141,19 @@ class Connection(asyncio.Protocol):
         self._seen_at = self._loop.time()
         self._framework.data_received(data)
 
-    def answered(self) -> None:
-        """The framework has sent an answer whole."""
-        self._idle = self._alone
+    def answered(self, *, goes_on: bool) -> None:
+        """The framework has sent an answer whole; ``goes_on`` unless it said it would close."""
+        self._answered += 1
+        self._idle = self._alone and goes_on
+        if self._asks_no_more and self._answered == self._framework.received:
+            self._framework.close()
 
     def _answer(self, data: bytes) -> bool:
-        now = self._loop.time()
         transport = self._transport
-        if transport is None or len(data) > LONGEST_HEAD or now - self._seen_at > self._patience:
+        if transport is None or len(data) > LONGEST_HEAD or self._must_be_seen():
             return False
         line, _, head = data.partition(b"\r\n")
-        prepared = self._answers.find(line, now)
+        prepared = self._answers.find(line)
         if prepared is None:
             return False
         agent = self._heads.agent(head)
@@ -130,6 +162,31 @@ class Connection(asyncio.Protocol):
         transport.write(prepared.content)
         self._sent(prepared, transport, agent)
         return True
+
+    def _must_be_seen(self) -> bool:
+        """Whether the framework would soon take the connection for an idle one."""
+        return self._loop.time() - self._seen_at > self._patience.keepalive / 2
+
+    def _watch(self) -> None:
+        if self._transport is not None:
+            self._waiting = self._transport.get_write_buffer_size()
+            self._cut = self._loop.call_later(self._patience.write, self._cut_off)
+
+    def _stop_watching(self) -> None:
+        if self._cut is not None:
+            self._cut.cancel()
+            self._cut = None
+
+    def _cut_off(self) -> None:
+        """Nothing else ends this: a closed connection still waits for what was written to it."""
+        if self._transport is None:
+            return
+        taken = self._waiting - self._transport.get_write_buffer_size()
+        if taken >= LEAST_PROGRESS:
+            self._watch()
+            return
+        log.info("cut off a client that took %d bytes in %.0f s", taken, self._patience.write)
+        self._transport.abort()
 
 
 def _is_whole(data: bytes) -> bool:

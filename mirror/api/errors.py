@@ -3,25 +3,34 @@
 import logging
 from collections.abc import Sequence
 
-from aiohttp import web
+from aiohttp import HttpVersion10, web
 from aiohttp.typedefs import Handler
 
 from mirror.api.headers import API_VERSION
 from mirror.api.services import SERVICES
-from mirror.oci.errors import NameUnknown, OCIError, Unavailable, Unknown, Unsupported, render
+from mirror.oci.errors import (
+    NameInvalid,
+    NameUnknown,
+    OCIError,
+    SizeInvalid,
+    Unavailable,
+    Unknown,
+    Unsupported,
+    render,
+)
 from mirror.ports.blobs import StorageError
 from mirror.ports.metadata import MetadataError
 from mirror.registry.statistics import Result
 
 log = logging.getLogger(__name__)
 
+FIRST_ERROR = 400
+
 
 def error_response(
     error: OCIError, *, status: int | None = None, allow: Sequence[str] = ()
 ) -> web.Response:
-    """The answer for an error. A body that the client still sends is not read: the connection
-    closes, else the next request on it would begin in the middle of this one.
-    """
+    """The answer for an error."""
     body = render([error])
     response = web.Response(
         status=status or error.status,
@@ -47,12 +56,15 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
     https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
     """
+    response: web.StreamResponse
     try:
-        return await handler(request)
+        if request.version < HttpVersion10:
+            raise NameInvalid("this server speaks HTTP/1.1 and HTTP/1.0")
+        response = await handler(request)
     except OCIError as error:
         response = error_response(error)
     except web.HTTPException as error:
-        response = _of_framework(error)
+        response = of_framework(error)
     except (StorageError, MetadataError) as error:
         log.warning("%s %s failed: %s", request.method, request.path[:255], error)
         response = error_response(Unavailable("the mirror cannot read its data", retry_after=10))
@@ -61,17 +73,26 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except Exception:
         log.exception("%s %s failed", request.method, request.path[:255])
         response = error_response(Unknown("the mirror failed; its log says why"))
+    if response.status < FIRST_ERROR:
+        return response
     if request.path.startswith("/v2/"):
         request.app[SERVICES].statistics.answered(None, "other", Result.ERROR)
+    # A body that is still being sent is not read: the next request would begin in its middle.
     if request.can_read_body:
         response.force_close()
     return response
 
 
-def _of_framework(error: web.HTTPException) -> web.Response:
+def of_framework(error: web.HTTPException) -> web.Response:
+    """The answer for what the framework refuses by itself."""
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = sorted(error.allowed_methods)
         return error_response(Unsupported("this path has no such method"), allow=allowed)
-    if error.status < 400:  # noqa: PLR2004 - the boundary that HTTP itself draws
-        raise error
-    return error_response(NameUnknown("no such path"), status=error.status)
+    if isinstance(error, web.HTTPNotFound):
+        return error_response(NameUnknown("no such path"))
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return error_response(SizeInvalid("the body is too long"), status=error.status)
+    if isinstance(error, web.HTTPExpectationFailed):
+        text = "no expectation can be met but 100-continue"
+        return error_response(Unsupported(text), status=error.status)
+    return error_response(Unknown(error.reason), status=error.status)

@@ -1,6 +1,6 @@
 """Headers of content answers: what the content is, and what the cache did to get it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mirror.oci.digest import Digest
 from mirror.registry.answer import Handling
@@ -45,6 +45,15 @@ def warning(handling: Handling) -> str | None:
     if handling.detail is None:
         return None
     return f"299 - {_quoted(f'served from the cache of this mirror: {handling.detail}')}"
+
+
+def without_content(headers: Mapping[str, str]) -> dict[str, str]:
+    """For a 304, which has no content: a length or a type would speak of one."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if name not in {"Content-Length", "Content-Type"}
+    }
 
 
 def entity_tag(digest: Digest) -> str:

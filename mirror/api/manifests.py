@@ -1,9 +1,8 @@
 """``GET`` and ``HEAD /v2/<name>/manifests/<reference>``."""
 
-import asyncio
-
 from aiohttp import web
 
+from mirror.api.access_log import logged_path
 from mirror.api.headers import (
     API_VERSION,
     FOR_EVER,
@@ -11,16 +10,16 @@ from mirror.api.headers import (
     entity_tag,
     matches_entity_tag,
     warning,
+    without_content,
 )
 from mirror.api.path import ResourcePath
-from mirror.api.prepared import PreparedAnswers
+from mirror.api.prepared import PreparedAnswers, Question
 from mirror.api.request import namespace_header, namespaces
 from mirror.api.services import SERVICES, Services
 from mirror.oci.digest import Digest
 from mirror.oci.reference import Reference, parse_reference
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.routing import Route
-from mirror.registry.statistics import Result
 
 PREPARED: web.AppKey[PreparedAnswers] = web.AppKey("prepared", PreparedAnswers)
 
@@ -32,16 +31,14 @@ async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
     answer = services.manifests.peek(route, reference)
     if answer is None:
         answer = await _answer(services, route, reference, content=request.method == "GET")
-    count_manifest(services, answer, sent=request.method == "GET")
     headers = manifest_headers(answer, immutable=isinstance(reference, Digest))
     headers.update(namespace_header(request))
     if matches_entity_tag(request.headers.getall("If-None-Match", ()), answer.descriptor.digest):
-        del headers["Content-Length"], headers["Content-Type"]
-        return web.Response(status=304, headers=headers)
-    if answer.handling.result is Result.HIT:
-        line = f"{request.method} {request.raw_path} HTTP/1.1".encode("ascii", "replace")
-        now = asyncio.get_running_loop().time()
-        request.app[PREPARED].keep(line, headers, answer, now)
+        count_manifest(services, answer, sent=False)
+        return web.Response(status=304, headers=without_content(headers))
+    count_manifest(services, answer, sent=request.method == "GET")
+    question = Question(request.method, request.raw_path, logged_path(request))
+    request.app[PREPARED].keep(question, headers, answer)
     body = answer.content if request.method == "GET" else None
     return web.Response(body=body, headers=headers)
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
+from mirror.ports.clock import Clock
 from mirror.registry.answer import ManifestAnswer
+from mirror.registry.statistics import Result
 
 LIFETIME = 1.0
 """Seconds."""
@@ -25,7 +27,7 @@ LARGEST = 64 * 1024
 class PreparedAnswer:
     """``content`` is all that goes over the wire; ``sent`` the bytes of it that are the body.
 
-    ``until`` is in the event loop's time. ``cache`` is what the access log says of it.
+    ``until`` is in monotonic time. ``path`` and ``cache`` are what the access log says of it.
     """
 
     content: bytes
@@ -37,35 +39,58 @@ class PreparedAnswer:
     answer: ManifestAnswer
 
 
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request: its target exactly as it came, and its path as the access log shows it."""
+
+    method: str
+    target: str
+    path: str
+
+    @property
+    def line(self) -> bytes:
+        return f"{self.method} {self.target} HTTP/1.1".encode("ascii", "replace")
+
+
 class PreparedAnswers:
     """By request line, exactly as it came."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._answers: dict[bytes, PreparedAnswer] = {}
 
-    def find(self, request_line: bytes, now: float) -> PreparedAnswer | None:
+    def find(self, request_line: bytes) -> PreparedAnswer | None:
         prepared = self._answers.get(request_line)
-        return prepared if prepared is not None and now < prepared.until else None
+        if prepared is None or self._clock.monotonic() >= prepared.until:
+            return None
+        return prepared
 
-    def keep(
-        self, request_line: bytes, headers: Mapping[str, str], answer: ManifestAnswer, now: float
-    ) -> None:
-        """Keep a 200 with these headers, unless it is too large or was not from memory."""
-        if answer.content is None or answer.descriptor.size > LARGEST:
+    def keep(self, question: Question, headers: Mapping[str, str], answer: ManifestAnswer) -> None:
+        """Keep a 200 with these headers, if it stays right for as long as it would be kept."""
+        if not _lasts(answer) or answer.content is None:
             return
         if len(self._answers) >= MOST:
             self._answers.clear()
-        method, target, _ = request_line.decode("ascii").split(" ")
-        body = answer.content if method == "GET" else b""
-        self._answers[request_line] = PreparedAnswer(
+        body = answer.content if question.method == "GET" else b""
+        self._answers[question.line] = PreparedAnswer(
             content=_head(headers) + body,
             sent=len(body),
-            until=now + LIFETIME,
-            method=method,
-            path=target.partition("?")[0],
+            until=self._clock.monotonic() + LIFETIME,
+            method=question.method,
+            path=question.path,
             cache=headers["Cache-Status"],
             answer=answer,
         )
+
+
+def _lasts(answer: ManifestAnswer) -> bool:
+    """Whether it is a hit, small, and fresh for longer than it would be kept."""
+    ttl = answer.handling.ttl
+    return (
+        answer.handling.result is Result.HIT
+        and answer.descriptor.size <= LARGEST
+        and (ttl is None or ttl > LIFETIME)
+    )
 
 
 def _head(headers: Mapping[str, str]) -> bytes:

@@ -4,7 +4,7 @@ import logging
 
 from aiohttp import web
 
-from mirror.api.errors import error_response
+from mirror.api.errors import error_response, of_framework
 from mirror.oci.errors import NameInvalid, Unknown
 
 log = logging.getLogger(__name__)
@@ -18,6 +18,27 @@ class RegistryProtocol(web.RequestHandler):
     """
 
     __slots__ = ()
+
+    @property
+    def received(self) -> int:
+        """How many requests have arrived on this connection, the malformed one included."""
+        return self._request_count
+
+    @property
+    def awaits_body(self) -> bool:
+        """Whether the end of a request's body is still to come."""
+        if self._messages:
+            return not self._messages[-1][1].is_eof()
+        request = self._current_request
+        return request is not None and not request.content.is_eof()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """What the framework refuses before any handler is asked has to be in our form too."""
+        if isinstance(resp, web.HTTPException):
+            resp = of_framework(resp)
+        return await super().finish_response(request, resp, start_time)
 
     def handle_error(
         self,

@@ -3,6 +3,8 @@
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 """
 
+import logging
+
 from aiohttp import web
 
 from mirror.api.blobs import get_blob
@@ -10,16 +12,37 @@ from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
 from mirror.api.manifests import get_manifest
 from mirror.api.path import Resource, ResourcePath, parse_path
+from mirror.api.request import namespaces
 from mirror.api.services import SERVICES
-from mirror.oci.errors import ManifestUnknown, NameUnknown, Unsupported
+from mirror.oci.digest import parse_digest
+from mirror.oci.errors import (
+    BlobUploadUnknown,
+    ManifestUnknown,
+    NameUnknown,
+    OCIError,
+    Unavailable,
+    Unsupported,
+)
+from mirror.registry.routing import Route
+
+log = logging.getLogger(__name__)
 
 PULLING = ("GET", "HEAD")
+
+LOOP_DETECTED = 508
+LOOP = "an upstream of this mirror leads back to itself; correct its url in mirror.yaml"
+
+
+def registry_routes() -> list[web.RouteDef]:
+    """All of ``/v2/``, with and without the slash."""
+    handlers = (("/v2", ping), ("/v2/", ping), ("/v2/{path:.+}", serve))
+    return [web.route("*", path, handler, expect_handler=_expect) for path, handler in handlers]
 
 
 async def ping(request: web.Request) -> web.Response:
     """``/v2/``: this is a registry and asks for no login."""
     if request.method not in PULLING:
-        return error_response(Unsupported("this path has no such method"), allow=PULLING)
+        raise web.HTTPMethodNotAllowed(request.method, PULLING)
     headers = {
         "Content-Type": "application/json",
         "Content-Length": "2",
@@ -30,30 +53,56 @@ async def ping(request: web.Request) -> web.Response:
 
 
 async def serve(request: web.Request) -> web.StreamResponse:
+    if _is_ours(request):
+        log.warning("refused a request of our own: %s", LOOP)
+        return error_response(Unavailable(LOOP), status=LOOP_DETECTED)
     path = parse_path(request.match_info["path"])
     if path is None:
         raise NameUnknown("no such path in the registry API")
     if request.method not in PULLING:
         return _unsupported(request, path)
-    match path.resource:
-        case Resource.MANIFEST:
-            return await get_manifest(request, path)
-        case Resource.BLOB:
-            return await get_blob(request, path)
-        case Resource.REFERRERS:
-            # Clients then look for the fallback tag, which is pulled like any other.
-            raise ManifestUnknown("this mirror does not list referrers")
-        case Resource.TAGS:
-            raise NameUnknown("this mirror does not list tags")
-        case Resource.UPLOAD:
-            return _unsupported(request, path)
+    if path.resource is Resource.MANIFEST:
+        return await get_manifest(request, path)
+    if path.resource is Resource.BLOB:
+        return await get_blob(request, path)
+    raise _absence(request, path)
+
+
+async def _expect(_request: web.Request) -> None:
+    """Nobody here reads a body, so nobody is told to go on and send it."""
+
+
+def _is_ours(request: web.Request) -> bool:
+    """Whether we sent it ourselves: one of our upstreams leads back here.
+
+    A 404 would be taken for the truth about the image, so this is not one.
+    """
+    instance = request.app[SERVICES].instance
+    return instance is not None and any(
+        instance in via for via in request.headers.getall("Via", ())
+    )
 
 
 def _unsupported(request: web.Request, path: ResourcePath) -> web.Response:
     # The name is judged first: a malformed one is its sender's mistake whatever the method.
-    request.app[SERVICES].router.route(path.name)
+    _route(request, path)
     error = Unsupported("this mirror is for pulling; push to the registry it mirrors")
-    response = error_response(error, allow=PULLING)
-    if request.can_read_body:
-        response.force_close()
-    return response
+    return error_response(error, allow=PULLING)
+
+
+def _absence(request: web.Request, path: ResourcePath) -> OCIError:
+    """The 404 for what a registry for pulling may lack. Raises what is wrong with the path."""
+    _route(request, path)
+    match path.resource:
+        case Resource.UPLOAD:
+            return BlobUploadUnknown("this mirror takes no uploads")
+        case Resource.REFERRERS:
+            # Clients then look for the fallback tag, which is pulled like any other.
+            parse_digest(path.item)
+            return ManifestUnknown("this mirror does not list referrers")
+        case _:
+            return NameUnknown("this mirror does not list tags")
+
+
+def _route(request: web.Request, path: ResourcePath) -> Route:
+    return request.app[SERVICES].router.route(path.name, namespaces(request))

@@ -2,11 +2,11 @@
 
 from aiohttp import web
 
-from mirror.api import registry
 from mirror.api.admin import admin_routes
 from mirror.api.errors import render_errors
 from mirror.api.manifests import PREPARED
 from mirror.api.prepared import PreparedAnswers
+from mirror.api.registry import registry_routes
 from mirror.api.services import SERVICES, Services
 
 LARGEST_BODY = 64 * 1024
@@ -16,12 +16,10 @@ LARGEST_BODY = 64 * 1024
 def make_application(services: Services) -> web.Application:
     application = web.Application(middlewares=[render_errors], client_max_size=LARGEST_BODY)
     application[SERVICES] = services
-    application[PREPARED] = PreparedAnswers()
+    application[PREPARED] = PreparedAnswers(services.clock)
     application.add_routes(
         [
-            web.route("*", "/v2", registry.ping),
-            web.route("*", "/v2/", registry.ping),
-            web.route("*", "/v2/{path:.+}", registry.serve),
+            *registry_routes(),
             *admin_routes(),
         ]
     )

@@ -1,12 +1,14 @@
 """Sending a blob: from file to socket by the kernel where it can be, within deadlines.
 
-The status line went out when the first byte did, so a failure can only cut the connection: an
-answer that is complete is right.
+Until its first byte is here, a failure can still be told. Then the status line goes out, and a
+failure can only cut the connection: an answer that is complete is right.
 """
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,10 +22,18 @@ log = logging.getLogger(__name__)
 STRIDE = 1024 * 1024
 """Bytes handed to the kernel at a time, each within the deadline: the slowest reader allowed."""
 
+HEAD_START = 5.0
+"""Seconds for which the status line waits for the first byte. Every client waits longer."""
+
+COPIED = 64 * 1024
+"""Bytes copied at a time where the kernel does not send from the file itself."""
+
 
 @dataclass(slots=True)
 class Outcome:
-    """``sent`` is the bytes of content the kernel took, also when the answer broke off."""
+    """``sent`` is the bytes of content the kernel took, also when the answer broke off, except
+    those of the STRIDE in which it did.
+    """
 
     sent: int = 0
 
@@ -37,26 +47,62 @@ async def send(
 ) -> None:
     """Send the head and the pieces; cut the connection if they cannot all be sent.
 
-    ``deadline`` is for each STRIDE: a client that takes less in that time is cut off.
+    ``deadline`` is for each STRIDE: a client that takes less in that time is cut off. Raises
+    FillFailed and StorageError as long as nothing was sent.
     """
-    seconds = deadline.total_seconds()
+    first = asyncio.ensure_future(_next(pieces))
+    try:
+        await asyncio.wait((first,), timeout=HEAD_START)
+        if first.done():
+            first.result()
+        async with aclosing(_resumed(first, pieces)) as content:
+            await _send(request, response, content, deadline.total_seconds(), outcome)
+    finally:
+        if not first.done():
+            first.cancel()
+            await asyncio.wait((first,))
+        if isinstance(pieces, AsyncGenerator):
+            await pieces.aclose()
+
+
+async def _next(pieces: AsyncIterator[Piece]) -> Piece | None:
+    return await anext(pieces, None)
+
+
+async def _resumed(
+    first: asyncio.Future[Piece | None], pieces: AsyncIterator[Piece]
+) -> AsyncGenerator[Piece, None]:
+    piece = await first
+    while piece is not None:
+        yield piece
+        piece = await _next(pieces)
+
+
+async def _send(
+    request: web.Request,
+    response: web.StreamResponse,
+    pieces: AsyncIterator[Piece],
+    seconds: float,
+    outcome: Outcome,
+) -> None:
     try:
         await response.prepare(request)
         async for piece in pieces:
             await _send_piece(request, response, piece, seconds, outcome)
         await response.write_eof()
-    except (FillFailed, StorageError) as error:
-        log.warning("broke off %s after %d bytes: %s", request.path, outcome.sent, _reason(error))
-        _abort(request)
     except TimeoutError:
-        log.info("cut off a client that took nothing for %.0f s of %s", seconds, request.path)
+        log.info("cut off a client that took too little in %.0f s of %s", seconds, request.path)
         _abort(request)
     except ConnectionError:
         # Routine: parallel downloads open many ranges and close each after one chunk.
         _abort(request)
-    finally:
-        if isinstance(pieces, AsyncGenerator):
-            await pieces.aclose()
+    except (FillFailed, StorageError, OSError) as error:
+        log.warning("broke off %s after %d bytes: %s", request.path, outcome.sent, _reason(error))
+        _abort(request)
+    except BaseException:
+        # Nobody may add another answer to half of this one.
+        _abort(request)
+        raise
 
 
 async def _send_piece(
@@ -70,7 +116,8 @@ async def _send_piece(
         for start in range(piece.start, piece.stop, STRIDE):
             stop = min(start + STRIDE, piece.stop)
             async with asyncio.timeout(seconds):
-                outcome.sent += await _sendfile(request, FileSlice(piece.file, start, stop))
+                await _send_file(request, response, FileSlice(piece.file, start, stop))
+            outcome.sent += stop - start
         return
     for start in range(0, len(piece), STRIDE):
         chunk = piece[start : start + STRIDE]
@@ -79,16 +126,32 @@ async def _send_piece(
         outcome.sent += len(chunk)
 
 
-async def _sendfile(request: web.Request, part: FileSlice) -> int:
+async def _send_file(request: web.Request, response: web.StreamResponse, part: FileSlice) -> None:
     transport = request.transport
     if transport is None or transport.is_closing():
         raise ConnectionResetError("the client has gone")
     loop = asyncio.get_running_loop()
-    sent = await loop.sendfile(transport, part.file, part.start, part.length)
+    try:
+        # The loop's own fallback seeks and reads, while readers share the file.
+        sent = await loop.sendfile(transport, part.file, part.start, part.length, fallback=False)
+    except asyncio.SendfileNotAvailableError:
+        # Nothing was sent: the file system cannot do it, or the client has gone.
+        sent = await _copy(response, part)
     if sent < part.length:
         # The file is shorter than it was when it was opened.
         raise StorageError(f"{part.length - sent} bytes are missing on disk")
-    return sent
+
+
+async def _copy(response: web.StreamResponse, part: FileSlice) -> int:
+    position = part.start
+    while position < part.stop:
+        size = min(COPIED, part.stop - position)
+        chunk = await asyncio.to_thread(os.pread, part.file.fileno(), size, position)
+        if not chunk:
+            break
+        await response.write(chunk)
+        position += len(chunk)
+    return position - part.start
 
 
 def _abort(request: web.Request) -> None:
@@ -96,5 +159,5 @@ def _abort(request: web.Request) -> None:
         request.transport.abort()
 
 
-def _reason(error: FillFailed | StorageError) -> str:
+def _reason(error: Exception) -> str:
     return str(error.error if isinstance(error, FillFailed) else error)

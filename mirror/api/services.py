@@ -22,8 +22,9 @@ from mirror.registry.statistics import Statistics
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """``ready`` says why the server cannot serve, ``None`` when it can. A client that takes no
-    byte for ``write_timeout`` is cut off.
+    """``ready`` says why the server cannot serve, ``None`` when it can. A client that takes next
+    to nothing for ``write_timeout`` is cut off. ``instance`` is in the ``Via`` header of our own
+    requests.
     """
 
     router: Router
@@ -40,6 +41,7 @@ class Services:
     clock: Clock
     ready: Callable[[], str | None]
     write_timeout: timedelta
+    instance: str | None = None
     _started: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
