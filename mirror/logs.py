@@ -6,14 +6,20 @@ loop never waits for that, and lines that find no room are counted instead.
 
 import json
 import logging
+import os
+import select
 import sys
 import threading
-from collections import deque
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
 
-ROOM = 20_000
-"""Lines that may wait to be written."""
+ROOM = 8 * 1024 * 1024
+"""Characters that may wait to be written."""
+
+
+def _plain(lost: int) -> str:
+    return f"{lost} log lines were lost"
 
 
 class LineWriter:
@@ -21,46 +27,68 @@ class LineWriter:
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._lines: deque[str] = deque()
-        self._ready = threading.Event()
-        self._dropped = 0
+        self._descriptor = _descriptor(stream)
+        self._describe: Callable[[int], str] = _plain
+        self._news = threading.Condition()
+        self._lines: list[str] = []
+        self._size = 0
+        self._lost = 0
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
+    def describe_losses(self, describe: Callable[[int], str]) -> None:
+        """How to say in a line how many were lost."""
+        self._describe = describe
+
     def write(self, line: str) -> None:
-        """Never waits and never raises."""
-        if len(self._lines) >= ROOM:
-            self._dropped += 1
-            return
-        self._lines.append(line)
-        if not self._ready.is_set():
-            self._ready.set()
+        """Never waits for the reader and never raises."""
+        with self._news:
+            if self._size + len(line) > ROOM:
+                self._lost += 1
+                return
+            self._lines.append(line)
+            self._size += len(line)
+            self._news.notify()
 
     def close(self, patience: float = 2.0) -> None:
         """Write what waits, for ``patience`` seconds at most."""
-        self._closed = True
-        self._ready.set()
+        with self._news:
+            self._closed = True
+            self._news.notify()
         self._thread.join(patience)
 
     def _run(self) -> None:
-        while not (self._closed and not self._lines):
-            self._ready.wait()
-            self._ready.clear()
+        while (lines := self._take()) is not None:
             try:
-                self._write_waiting()
+                self._put("\n".join(lines) + "\n")
             except (OSError, ValueError):
-                # Nobody reads us any more: there is no place left to say so.
-                self._lines.clear()
+                # Nobody reads us any more: there is no place left to say so now.
+                with self._news:
+                    self._lost += len(lines)
 
-    def _write_waiting(self) -> None:
-        while self._lines:
-            batch = [self._lines.popleft() for _ in range(min(len(self._lines), 1000))]
-            self._stream.write("\n".join(batch) + "\n")
-        if self._dropped:
-            dropped, self._dropped = self._dropped, 0
-            self._stream.write(f'{{"level": "warning", "message": "{dropped} log lines lost"}}\n')
-        self._stream.flush()
+    def _take(self) -> list[str] | None:
+        """What waits to be written, ``None`` at the end."""
+        with self._news:
+            self._news.wait_for(lambda: self._lines or self._closed)
+            if not self._lines:
+                return None
+            lines, self._lines, self._size = self._lines, [], 0
+            lost, self._lost = self._lost, 0
+        return [*lines, self._describe(lost)] if lost else lines
+
+    def _put(self, text: str) -> None:
+        if self._descriptor is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        # Past the stream: a thread that is stuck inside it would keep the process from ending.
+        left = memoryview(text.encode("utf-8", "backslashreplace"))
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                select.select((), (self._descriptor,), ())
 
 
 class JsonFormatter(logging.Formatter):
@@ -77,9 +105,14 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
+    """One line, and below it an indented trace if there is one."""
+
     def format(self, record: logging.LogRecord) -> str:
         line = f"{_timestamp(record)} {record.levelname:<7} {printable(record.getMessage())}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        if not record.exc_info:
+            return line
+        trace = self.formatException(record.exc_info).split("\n")
+        return "\n".join([line, *(f"  {printable(part)}" for part in trace)])
 
 
 class LineHandler(logging.Handler):
@@ -91,9 +124,10 @@ class LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._writer.write(self.format(record))
-        except Exception:  # noqa: BLE001 - what logging asks of handlers: a bad record stops nobody
-            self.handleError(record)
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a record whose arguments do not fit stops nobody
+            line = self.format(_of_bad_record(record, error))
+        self._writer.write(line)
 
 
 def wants_text(choice: str, stream: TextIO = sys.stderr) -> bool:
@@ -104,6 +138,7 @@ def wants_text(choice: str, stream: TextIO = sys.stderr) -> bool:
 def start_logging(writer: LineWriter, level: str, *, text: bool) -> None:
     handler = LineHandler(writer)
     handler.setFormatter(TextFormatter() if text else JsonFormatter())
+    writer.describe_losses(lambda lost: handler.format(_warning(_plain(lost))))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     # Both narrate every step at INFO.
@@ -114,6 +149,23 @@ def start_logging(writer: LineWriter, level: str, *, text: bool) -> None:
 def printable(text: str) -> str:
     """Without control characters, which could rewrite a terminal or forge a line."""
     return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    """Of the file behind the stream, if there is one."""
+    try:
+        return stream.fileno()
+    except OSError:
+        return None
+
+
+def _of_bad_record(record: logging.LogRecord, error: Exception) -> logging.LogRecord:
+    place = f"{record.pathname}:{record.lineno}"
+    return _warning(f"a log record of {place} cannot be shown: {type(error).__name__}")
+
+
+def _warning(message: str) -> logging.LogRecord:
+    return logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, None, None)
 
 
 def _timestamp(record: logging.LogRecord) -> str:
