@@ -9,7 +9,9 @@ UpstreamError            mirror.ports.upstream
     └── LinkRefused      a signed address did not work; a new one may
 """
 
+import os
 import re
+import socket
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,8 +68,12 @@ def translated(upstream: str, host: str) -> Iterator[None]:
     try:
         yield
     except _FOREIGN as error:
-        kind, trouble = _explain(error)
-        raise kind(f"{upstream}: {trouble.format(host=host)}") from error
+        cause = _cause(error)
+        kind, trouble = _explain(error, cause)
+        detail = _detail(cause)
+        message = f"{upstream}: {trouble.format(host=host)}{f': {detail}' if detail else ''}"
+        # The text of many of them has the address with its signed query, which logs must not see.
+        raise kind(message) from None
 
 
 _FOREIGN = (aiohttp.ClientError, HttpProcessingError, OSError, ssl.CertificateError)
@@ -99,9 +105,26 @@ _TABLE: tuple[tuple[type[BaseException], type[UpstreamError], str], ...] = (
 )
 
 
-def _explain(error: BaseException) -> tuple[type[UpstreamError], str]:
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(
-        error.os_error, AddressRefused
-    ):
-        error = error.os_error
+def _cause(error: BaseException) -> BaseException:
+    """What the system or the TLS library said, where aiohttp wraps it."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+
+
+def _explain(error: BaseException, cause: BaseException) -> tuple[type[UpstreamError], str]:
+    if isinstance(cause, AddressRefused):
+        error = cause
     return next((kind, text) for foreign, kind, text in _TABLE if isinstance(error, foreign))
+
+
+def _detail(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return excerpt(cause.verify_message)
+    if isinstance(cause, ssl.SSLError):
+        return excerpt(cause.reason or "")
+    if isinstance(cause, socket.gaierror):
+        return excerpt(cause.strerror or "")
+    if isinstance(cause, OSError) and cause.errno and not isinstance(cause, AddressRefused):
+        return os.strerror(cause.errno)
+    return ""
