@@ -14,10 +14,12 @@ import pytest
 import trustme
 
 from tests.clients.client import Client
+from tests.clients.docker import Docker
 from tests.clients.mirror_server import OTHER, MirrorServer, upstream
 from tests.clients.workshop import CLIENTS, Workshop
 from tests.simulated_hub import SimulatedHub
 
+Clients = Callable[[str], Client]
 MakeMirror = Callable[[Mapping[str, object]], Awaitable[MirrorServer]]
 
 
@@ -43,18 +45,39 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) -> Iterator[Workshop]:
+    folder = tmp_path_factory.mktemp("daemons")
+    certificates = folder / "ca.pem"
+    authority.cert_pem.write_to_path(str(certificates))
     with contextlib.ExitStack() as stack:
-        yield Workshop(tmp_path_factory.mktemp("daemons"), authority, stack)
+        yield Workshop(folder, certificates, stack)
+
+
+@pytest.fixture
+async def clients(workshop: Workshop, tmp_path: Path) -> AsyncIterator[Clients]:
+    """Make a client by its name, with nothing pulled yet."""
+    made: list[Client] = []
+
+    def make(name: str) -> Client:
+        client = workshop.make(name, tmp_path / name)
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        await client.forget()
 
 
 @pytest.fixture(params=CLIENTS)
-async def client(
-    request: pytest.FixtureRequest, workshop: Workshop, tmp_path: Path
-) -> AsyncIterator[Client]:
-    """Each engine in turn, with nothing pulled yet."""
-    client = workshop.make(request.param, tmp_path / "client")
-    yield client
-    await client.forget()
+async def client(request: pytest.FixtureRequest, clients: Clients) -> Client:
+    """Each engine in turn."""
+    return clients(request.param)
+
+
+@pytest.fixture
+async def docker(workshop: Workshop, tmp_path: Path) -> AsyncIterator[Docker]:
+    docker = workshop.docker(tmp_path / "docker")
+    yield docker
+    await docker.forget()
 
 
 @pytest.fixture

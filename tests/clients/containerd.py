@@ -1,6 +1,7 @@
 """A containerd of our own, and ``ctr``."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +55,8 @@ class Ctr:
 
     daemon: Containerd
     hosts: Path
+    trust: Mapping[str, str]
+    """Environment that names the authorities to believe."""
     name: str = "containerd"
 
     def use_mirror(self, registry: str, origin: str) -> None:
@@ -67,6 +70,7 @@ class Ctr:
             "CONTAINERD_ADDRESS": f"{self.daemon.folder}/containerd.sock",
             # Plain folders work on every file system, inside containers too.
             "CONTAINERD_SNAPSHOTTER": "native",
+            **self.trust,
         }
         return await run((find_program("ctr"), *arguments), clean_environment(self.hosts, env))
 

@@ -14,17 +14,13 @@ import pytest
 
 from tests.clients.docker import first_word
 from tests.clients.images import PROGRAM
-from tests.clients.mirror_server import HOST
+from tests.clients.mirror_server import HOST, OTHER
 from tests.clients.programs import Finished, clean_environment, find_program, run
-
-# A registry that is found nowhere: what is pulled comes from the mirror.
-NOWHERE = "127.0.0.1:9"
 
 REGISTRY = """
 [[registry]]
 prefix = "{registry}"
-location = "{origin}"
-insecure = true
+location = "{registry}"
 [[registry.mirror]]
 location = "{mirror}"
 insecure = true
@@ -44,23 +40,24 @@ class RegistriesConf:
     """A home with a ``registries.conf``, a ``policy.json`` and a place for logins."""
 
     folder: Path
+    trust: Mapping[str, str]
+    """Environment that names the authorities to believe."""
 
     @classmethod
-    def written(cls, folder: Path, origins: Mapping[str, str]) -> "RegistriesConf":
-        """``origins`` says for each registry where it is when the mirror fails."""
+    def written(cls, folder: Path, trust: Mapping[str, str]) -> "RegistriesConf":
+        """The mirror for Docker Hub and another registry."""
         parts = [OWN.format(mirror=HOST)]
-        for registry, origin in origins.items():
-            mirror = HOST if registry == "docker.io" else f"{HOST}/{registry}"
-            parts.append(REGISTRY.format(registry=registry, origin=origin, mirror=mirror))
+        for registry, mirror in (("docker.io", HOST), (OTHER, f"{HOST}/{OTHER}")):
+            parts.append(REGISTRY.format(registry=registry, mirror=mirror))
         settings = folder / ".config" / "containers"
         settings.mkdir(parents=True)
         (settings / "registries.conf").write_text("".join(parts))
         (settings / "policy.json").write_text(json.dumps(POLICY))
-        return cls(folder)
+        return cls(folder, trust)
 
     @property
     def env(self) -> dict[str, str]:
-        return clean_environment(self.folder, {"TMPDIR": str(self.folder)})
+        return clean_environment(self.folder, {"TMPDIR": str(self.folder), **self.trust})
 
     @property
     def logins(self) -> Path:

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -54,14 +55,13 @@ class MirrorServer:
         self.program.start()
         await asyncio.to_thread(self.program.wait_until, is_ready)
 
-    async def kill(self) -> None:
-        """As a crash or the kernel's killer of processes does."""
-        self.program.signal(signal.SIGKILL)
-        await self.program.ended()
-
     def terminate(self) -> None:
         """As ``docker stop`` and systemd do; does not wait."""
         self.program.signal(signal.SIGTERM)
+
+    async def refuses(self) -> None:
+        """Wait until it accepts nobody any more, as it does while it ends."""
+        await asyncio.to_thread(self.program.wait_until, refuses_connections)
 
     def stop(self) -> None:
         self.program.stop()
@@ -76,3 +76,11 @@ def is_ready() -> bool:
         return False
     finally:
         connection.close()
+
+
+def refuses_connections() -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", PORT), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False

@@ -123,6 +123,11 @@ class Program:
     def signal(self, number: int) -> None:
         self._started.send_signal(number)
 
+    async def kill(self) -> None:
+        """As a crash or the kernel's killer of processes does."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
     async def ended(self, within: float = 60.0) -> int:
         """Wait for the end; the exit code, negative for a signal."""
         code = await asyncio.to_thread(self._started.wait, within)

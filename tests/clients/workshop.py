@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-import trustme
-
 from tests.clients.client import Client
 from tests.clients.containerd import Containerd, Ctr
-from tests.clients.containers import NOWHERE, Buildah, Podman, RegistriesConf, Skopeo, Storage
+from tests.clients.containers import Buildah, Podman, RegistriesConf, Skopeo, Storage
 from tests.clients.docker import Docker, Dockerd
 from tests.clients.mirror_server import OTHER
 
@@ -21,10 +19,10 @@ DaemonT = TypeVar("DaemonT", Dockerd, Containerd)
 
 @dataclass(slots=True)
 class Workshop:
-    """``authority`` is whom the daemons trust to say who registry-1.docker.io is."""
+    """``certificates`` is whom all clients trust to say who registry-1.docker.io is."""
 
     folder: Path
-    authority: trustme.CA
+    certificates: Path
     stack: contextlib.ExitStack
     _dockerd: Dockerd | None = None
     _containerd: Containerd | None = None
@@ -41,18 +39,18 @@ class Workshop:
 
     def make(self, name: str, folder: Path) -> Client:
         """A client that keeps its settings in the folder, which is its own."""
-        folder.mkdir(parents=True, exist_ok=True)
         return self._makers[name](folder)
+
+    @property
+    def _trust(self) -> dict[str, str]:
+        return {"SSL_CERT_FILE": str(self.certificates)}
 
     @property
     def dockerd(self) -> Dockerd:
         if self._dockerd is None:
-            folder = self._new_folder("dockerd")
-            certificates = folder / "ca.pem"
-            self.authority.cert_pem.write_to_path(str(certificates))
-            env = {"SSL_CERT_FILE": str(certificates)}
             alone = ("--iptables=false", "--bridge=none")
-            self._dockerd = self._started(Dockerd.configured(folder, env, *alone))
+            folder = self._new_folder("dockerd")
+            self._dockerd = self._started(Dockerd.configured(folder, self._trust, *alone))
         return self._dockerd
 
     @property
@@ -62,22 +60,26 @@ class Workshop:
         return self._containerd
 
     def docker(self, folder: Path) -> Docker:
+        folder.mkdir()
         return Docker(self.dockerd, folder)
 
     def ctr(self, folder: Path) -> Ctr:
-        ctr = Ctr(self.containerd, folder / "certs.d")
+        ctr = Ctr(self.containerd, folder / "certs.d", self._trust)
         ctr.use_mirror("docker.io", HUB)
-        ctr.use_mirror(OTHER, f"http://{NOWHERE}")
+        ctr.use_mirror(OTHER, f"https://{OTHER}")
         return ctr
 
     def podman(self, folder: Path) -> Podman:
-        return Podman(registries_conf(folder), Storage(folder / "storage"))
+        return Podman(self._registries(folder), Storage(folder / "storage"))
 
     def buildah(self, folder: Path) -> Buildah:
-        return Buildah(registries_conf(folder), Storage(folder / "storage"))
+        return Buildah(self._registries(folder), Storage(folder / "storage"))
 
     def skopeo(self, folder: Path) -> Skopeo:
-        return Skopeo(registries_conf(folder), folder / "copies")
+        return Skopeo(self._registries(folder), folder / "copies")
+
+    def _registries(self, folder: Path) -> RegistriesConf:
+        return RegistriesConf.written(folder, self._trust)
 
     def _new_folder(self, name: str) -> Path:
         folder = self.folder / name
@@ -88,7 +90,3 @@ class Workshop:
         self.stack.callback(daemon.stop)
         daemon.start()
         return daemon
-
-
-def registries_conf(folder: Path) -> RegistriesConf:
-    return RegistriesConf.written(folder, {"docker.io": NOWHERE, OTHER: NOWHERE})
