@@ -47,7 +47,10 @@ async def test_a_stranger_is_told_the_line_to_add(stranger: AdminClient) -> None
 async def test_no_header_makes_a_stranger_trusted(
     stranger: AdminClient, headers: dict[str, str]
 ) -> None:
-    assert (await stranger.ask("GET", "/api/v1/stats", headers)).status == 403
+    reply = await stranger.ask("GET", "/api/v1/stats", headers)
+    assert reply.status == 403
+    assert "trusted networks only" in reply.problem
+    assert "127.0.0.1/32" in reply.problem
 
 
 async def test_a_refused_eviction_evicts_nothing(stranger: AdminClient) -> None:

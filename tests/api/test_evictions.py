@@ -158,9 +158,10 @@ async def test_an_endless_body_is_cut_off(mirror: MemoryMirror, client: AdminCli
     writer.write(b"POST /api/v1/evict HTTP/1.1\r\nHost: m\r\nTransfer-Encoding: chunked\r\n\r\n")
     writer.writelines([b"400\r\n" + b" " * 1024 + b"\r\n"] * 5)
     await writer.drain()
-    answer = await reader.readuntil(b"\r\n\r\n")
+    answer = await reader.readuntil(b"]}")
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"Connection: close" in answer
+    assert b"longer than 4096 bytes" in answer
     writer.close()
     await writer.wait_closed()
     assert await stored(mirror) == before
