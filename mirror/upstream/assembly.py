@@ -44,13 +44,16 @@ def assemble(settings: UpstreamSettings, clock: Clock, pauses: Pauses, lookup: L
     name, credential = settings.name, settings.credential
     base = _base_url(settings.url)
     origin = origin_of(base)
-    policy = RealmPolicy(name, origin, settings.realms)
+    secrets = credential.secrets if credential else ()
+    policy = RealmPolicy(name, origin, settings.realms, secrets)
     introduction = _introduce(settings.instance)
     guard = Guard(policy.hosts)
     tally, breaker, login = Tally(), Breaker(clock), Login(name, credential, clock)
     connection = Connection(settings, guard, Resolver(guard, clock, lookup), tally)
-    verdict = Verdict(name, connection, clock, credential.secrets if credential else ())
-    redirects = Redirects(name, origin, connection, introduction, _observer(breaker, clock))
+    verdict = Verdict(name, connection, clock, secrets)
+    redirects = Redirects(
+        name, origin, connection, introduction, _observer(breaker, clock), secrets
+    )
     endpoint = TokenEndpoint(connection, verdict, login, clock, tally, introduction.user_agent)
     bearer = Bearer(policy, endpoint, login, Ping(base, redirects, verdict), clock)
     registry = Retrying(

@@ -55,11 +55,17 @@ def excerpt(text: str, secrets: tuple[str, ...] = ()) -> str:
 
     An upstream may send back what we sent to it, so what looks like a token goes too.
     """
-    for secret in secrets:
-        text = text.replace(secret, "[redacted]")
+    text = redacted(text, secrets)
     printable = "".join(character if character.isprintable() else " " for character in text)
     line = _LIKE_A_SECRET.sub("[...]", _QUERY.sub("", " ".join(printable.split())))
     return line if len(line) <= _LONGEST_EXCERPT else f"{line[: _LONGEST_EXCERPT - 3]}..."
+
+
+def redacted(text: str, secrets: tuple[str, ...]) -> str:
+    """The text without what it may repeat of ours."""
+    for secret in secrets:
+        text = text.replace(secret, "[redacted]")
+    return text
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from yarl import URL
 
 from mirror.oci.challenge import Challenge
 from mirror.ports.upstream import UpstreamInvalid
-from mirror.upstream.errors import excerpt
+from mirror.upstream.errors import excerpt, redacted
 from mirror.upstream.origin import Origin, origin_of, parse_remote_url
 
 _HOST_AND_PORT = re.compile(
@@ -44,11 +44,21 @@ Demand = TokenService | BasicLogin | NoLogin
 
 
 class RealmPolicy:
-    """The hosts that may receive credentials of one upstream: its own, and its ``realms``."""
+    """The hosts that may receive credentials of one upstream: its own, and its ``realms``.
 
-    def __init__(self, upstream: str, origin: Origin, realms: Iterable[str]) -> None:
+    ``secrets`` do not appear in errors, whatever the registry says.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        origin: Origin,
+        realms: Iterable[str],
+        secrets: tuple[str, ...] = (),
+    ) -> None:
         self._upstream = upstream
         self._origin = origin
+        self._secrets = secrets
         self._realms = tuple(_parse_realm(realm) for realm in realms)
 
     @property
@@ -87,7 +97,7 @@ class RealmPolicy:
         if wants_basic:
             return BasicLogin()
         if refused is not None:
-            raise UpstreamInvalid(refused)
+            raise UpstreamInvalid(redacted(refused, self._secrets))
         return NoLogin()
 
     def _explain(self, text: str, realm: URL | None) -> str:

@@ -13,7 +13,7 @@ from yarl import URL
 
 from mirror.ports.upstream import UpstreamInvalid
 from mirror.upstream.connection import Connection, HttpRequest
-from mirror.upstream.errors import excerpt
+from mirror.upstream.errors import excerpt, redacted
 from mirror.upstream.origin import Origin, origin_of, parse_remote_url
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -71,7 +71,8 @@ class Redirects:
     """Sends a wish to a registry and follows where it leads.
 
     Our ``Authorization`` goes to the registry's own scheme, host and port, nowhere else.
-    ``observe`` is shown the headers of every answer of the registry itself.
+    ``observe`` is shown the headers of every answer of the registry itself; ``secrets`` do not
+    appear in errors, whatever a Location says.
     """
 
     def __init__(
@@ -81,12 +82,14 @@ class Redirects:
         connection: Connection,
         introduction: Introduction,
         observe: Callable[[Mapping[str, str]], None],
+        secrets: tuple[str, ...] = (),
     ) -> None:
         self._upstream = upstream
         self._origin = origin
         self._connection = connection
         self._introduction = introduction
         self._observe = observe
+        self._secrets = secrets
 
     async def send(self, wish: Wish, authorization: str | None) -> Answer:
         """Raises UpstreamInvalid for a redirect that must not be followed."""
@@ -103,7 +106,7 @@ class Redirects:
             following = next_hop(url, location)
             if isinstance(following, str):
                 response.release()
-                raise UpstreamInvalid(f"{self._upstream}: {following}")
+                raise UpstreamInvalid(f"{self._upstream}: {redacted(following, self._secrets)}")
             if not wish.leaves and origin_of(following) != self._origin:
                 return Answer(response, is_direct)
             response.release()

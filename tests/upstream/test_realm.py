@@ -70,6 +70,8 @@ HOSTILE_REALMS = [
     "gopher://{evil}/_token",
     "javascript:fetch('http://{evil}/')",
     "data:application/json,{{}}",
+    f"https://{PASSWORD}.example/token",
+    f"https://{PASSWORD}@{{evil}}/token",
 ]
 HOSTILE_CHALLENGES = [
     'Bearer realm="http://{evil}/token",realm="http://{auth}/token",service="x"',
@@ -98,7 +100,7 @@ async def assert_no_secret_left(world: World, canary: Canary, challenges: tuple[
         with pytest.raises(UpstreamError) as caught:
             await upstream.resolve(NAME, LATEST)
         assert isinstance(caught.value, UpstreamInvalid | UpstreamDenied)
-        assert PASSWORD not in str(caught.value)
+        assert credential is None or PASSWORD not in str(caught.value)
     assert canary.connections == 0
     assert world.hub.count("token") == 0
     assert not [each for each in world.hub.requests if each.authorization is not None]

@@ -78,6 +78,8 @@ FORBIDDEN = [
     "http://{evil}:{port}:{port}/x",
     "http://127.0.0.1:0/x",
     "http://127.0.0.1:99999/x",
+    f"ftp://{PASSWORD}.example/x",
+    f"http://{PASSWORD}@{{evil}}/x",
     "http://\u0430uth.docker.io/x",
     "",
 ]
@@ -123,13 +125,15 @@ async def test_a_forbidden_place_is_never_connected_to(
     world: World, canary: Canary, location: str
 ) -> None:
     image = push_image(world.hub)
+    world.hub.tokens.users["somebody"] = PASSWORD
     fault = Fault(route="blob", kind="redirect", location=filled(location, world.hub, canary))
     world.hub.faults.add(fault)
     if not location:
         world.hub.faults.clear()
         world.hub.faults.add(Fault(route="blob", kind="status", status=302))
     with pytest.raises(UpstreamInvalid) as caught:
-        await download(world.upstream(credential=None), layer_digest(image))
+        await download(world.upstream(credential=CREDENTIAL), layer_digest(image))
+    assert PASSWORD not in str(caught.value)
     assert str(caught.value).startswith("docker.io: ")
     assert canary.connections == 0
 
