@@ -20,4 +20,5 @@ class Credential:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be seen in a message, a log or an answer."""
-        return (self.password, self.basic.removeprefix("Basic "))
+        basic = self.basic.removeprefix("Basic ")
+        return (self.password, basic) if self.password else (basic,)

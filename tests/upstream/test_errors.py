@@ -69,6 +69,10 @@ def test_a_credential_is_not_shown() -> None:
     assert PASSWORD not in repr(settings)
 
 
+def test_an_empty_password_is_no_secret() -> None:
+    assert excerpt("plain words", Credential("anybody", "").secrets) == "plain words"
+
+
 async def test_an_upstream_that_sends_our_secrets_back_gives_nothing_away(world: World) -> None:
     push_image(world.hub)
     world.hub.tokens.users["somebody"] = PASSWORD
