@@ -99,18 +99,15 @@ class Fill:
         except StorageError as error:
             log.warning("storing %s failed, passing it through: %s", self.digest, error)
             await self._stop_storing()
-        except asyncio.CancelledError:
-            self._failure = UpstreamUnreachable("the server is stopping")
-            raise
         except DigestMismatch as error:
-            self._failure = UpstreamInvalid(f"the upstream sent other bytes: {error}")
+            self._fail(UpstreamInvalid(f"the upstream sent other bytes: {error}"))
             await self._set_aside(str(error))
         except UpstreamError as error:
-            self._failure = error
+            self._fail(error)
             await self._distrust(error)
         except Exception as error:  # the supervisor of this task: readers must hear of any end
             log.exception("the fill of %s failed", self.digest)
-            self._failure = error
+            self._fail(error)
         finally:
             self._ended = True
             if self._unstored is None and self._failure is None and not self._verified:
@@ -237,6 +234,12 @@ class Fill:
         if isinstance(error, UpstreamInvalid) and self._ingest is not None:
             with contextlib.suppress(StorageError):
                 await self._ingest.abort()
+
+    def _fail(self, error: Exception) -> None:
+        """Tell whoever waits; cleaning up may take a while."""
+        self._failure = error
+        self._opened.set()
+        self._ring()
 
     async def _stop_storing(self) -> None:
         # Only sha256 is hashed while writing; any other algorithm starts again at the first byte.

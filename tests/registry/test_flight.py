@@ -12,11 +12,13 @@ class Work:
 
     def __init__(self) -> None:
         self.begun = 0
+        self.is_begun = asyncio.Event()
         self.ended_by: list[str] = []
         self.result: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def __call__(self) -> int:
         self.begun += 1
+        self.is_begun.set()
         try:
             value = await asyncio.shield(self.result)
         except asyncio.CancelledError:
@@ -28,8 +30,7 @@ class Work:
 
 async def start(flight: SingleFlight[str, int], work: Work, count: int) -> list[asyncio.Task[int]]:
     tasks = [asyncio.create_task(flight.run("key", work)) for _ in range(count)]
-    while not work.begun:
-        await asyncio.sleep(0)
+    await work.is_begun.wait()
     return tasks
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +12,6 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest
 from mirror.oci.reference import RepositoryName, Tag
 from mirror.ports.blobs import BlobStore
-from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataStore
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream
@@ -125,17 +125,14 @@ def memory_ground(capacity: int = 1 << 30, clock: SettableClock | None = None) -
 
 
 def disk_ground(
-    root: Path, clock: SettableClock | None = None, checkpoint: Checkpoint = pass_checkpoint
+    root: Path,
+    clock: SettableClock | None = None,
+    checkpoint: Checkpoint = pass_checkpoint,
+    executor: Executor | None = None,
 ) -> Ground:
     clock = clock or SettableClock()
-    return Ground(clock, disk_store(root, clock, checkpoint), MemoryMetadata())
-
-
-def disk_store(
-    root: Path, clock: Clock, checkpoint: Checkpoint = pass_checkpoint
-) -> FilesystemBlobStore:
     FilesystemBlobStore.prepare(root)
-    return FilesystemBlobStore(root, clock, None, checkpoint)
+    return Ground(clock, FilesystemBlobStore(root, clock, executor, checkpoint), MemoryMetadata())
 
 
 def set_up(
@@ -210,6 +207,19 @@ def eviction_ports(bench: Workbench) -> EvictionPorts:
 
 def _registry(name: str, upstream: Upstream, habits: Habits) -> ProxiedRegistry:
     return ProxiedRegistry(name, upstream, FreshnessPolicy(habits.freshness), habits.deleted_tags)
+
+
+def fills() -> set[asyncio.Task[object]]:
+    """The downloads that run now."""
+    return {task for task in asyncio.all_tasks() if task.get_name().startswith("fill ")}
+
+
+async def fills_ended(besides: set[asyncio.Task[object]] | None = None) -> None:
+    """Until nothing is being downloaded any more."""
+    waiting = fills() - (besides or set())
+    if waiting:
+        _, late = await asyncio.wait(waiting, timeout=10)
+        assert not late
 
 
 async def settle(rounds: int = 60) -> None:
