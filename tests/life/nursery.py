@@ -64,6 +64,8 @@ def answer_orders(orders: socket.socket) -> None:
                 orders.close()
                 become(order, descriptors[0])
             os.close(descriptors[0])
+            if order.is_halted:
+                os.waitpid(process, os.WUNTRACED)
             orders.send(json.dumps(process).encode())
         else:
             _, status = os.waitpid(msgspec.json.decode(message, type=Wait).process, 0)
