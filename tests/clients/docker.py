@@ -76,9 +76,7 @@ class Docker:
         containers = (await self.command("ps", "-aq")).checked().output.split()
         if containers:
             (await self.command("rm", "-fv", *containers)).checked()
-        images = (await self.command("images", "-aq")).checked().output.split()
-        if images:
-            (await self.command("rmi", "-f", *dict.fromkeys(images))).checked()
+        (await self.command("system", "prune", "--all", "--force", "--volumes")).checked()
 
 
 def first_word(output: str) -> str:

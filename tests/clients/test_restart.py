@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.clients.client import Client, pulled
 from tests.clients.curl import Curl
+from tests.clients.docker import Docker
 from tests.clients.images import LARGE, make_sample, push
 from tests.clients.mirror_server import MirrorServer
 from tests.simulated_hub import Fault, SimulatedHub, digest_of
@@ -53,6 +54,22 @@ async def test_a_stop_waits_for_downloads(
     assert await mirror.program.ended() == 0
     for curl in curls:
         assert digest_of((curl.folder / "layer").read_bytes()) == sample.layer
+
+
+async def test_a_stop_waits_for_a_pull(
+    docker: Docker, hub: SimulatedHub, mirror: MirrorServer
+) -> None:
+    sample = make_sample(size=LARGE)
+    push(hub, "library/hello", sample)
+    hub.faults.add(Fault(route="blob", kind="stall", reference=sample.layer, at=STEP, times=1))
+    pull = asyncio.create_task(docker.pull(HELLO))
+    await hub.wait_for(lambda: hub.stalled == 1 and hub.count("blob") == len(sample.blobs), PATIENT)
+    mirror.terminate()
+    await mirror.refuses()
+    hub.release()
+    (await pull).checked()
+    assert await docker.told(HELLO) == sample.told
+    assert await mirror.program.ended() == 0
 
 
 def written(mirror: MirrorServer) -> int:
