@@ -80,7 +80,11 @@ _TAGS = (
 
 _need = manifest_references.alias("need")
 _is_need = (_need.c.manifest_id.in_(_ids), _need.c.kind.in_(NEEDS))
-_NEEDS = select(_need.c.manifest_id, type_coerce(_need.c.child_digest, PlainText)).where(*_is_need)
+_NEEDS = (
+    select(_need.c.manifest_id, type_coerce(_need.c.child_digest, PlainText))
+    .where(*_is_need)
+    .order_by(_need.c.child_digest)
+)
 
 # How many manifests of all need each stored blob that one of these needs. A manifest that needed
 # a blob in two ways would count twice; no digest allows it.

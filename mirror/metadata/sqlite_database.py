@@ -39,9 +39,9 @@ PATIENCE = timedelta(seconds=5)
 # and a commit costs one fsync. The other limits keep the WAL and the memory small.
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
-    "wal_autocheckpoint=1000",
+    "wal_autocheckpoint=8192",
     "journal_size_limit=67108864",
-    "cache_size=-16384",
+    "cache_size=-65536",
 )
 _READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0", "cache_size=-8192")
 

@@ -149,9 +149,9 @@ MOST_NEEDS = 1000
 class IdleManifest:
     """A proxied manifest that eviction may take, with the stored blobs it keeps alive.
 
-    ``blobs`` holds its own bytes too, each with its size and how many manifests of whatever
-    repository need it (this one counted). An index does not need the bytes of its children: they
-    are manifests on their own. Counting stops at ``MOST_NEEDS``.
+    ``blobs``, by digest, holds its own bytes too, each with its size and how many manifests of
+    whatever repository need it (this one counted). An index does not need the bytes of its
+    children: they are manifests on their own. Counting stops at ``MOST_NEEDS``.
     """
 
     repository: Repository

@@ -114,10 +114,12 @@ class Histories(RuleBasedStateMachine):
         await self.cached.close()
 
     def teardown(self) -> None:
-        self.compare_all()
-        self.runner.run(self.close())
-        self.runner.close()
-        shutil.rmtree(self.folder)
+        try:
+            self.compare_all()
+        finally:
+            self.runner.run(self.close())
+            self.runner.close()
+            shutil.rmtree(self.folder)
 
     def everywhere(
         self, ask: Callable[[MetadataStore], Awaitable[T]], watched: Repository = NGINX
