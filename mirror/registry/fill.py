@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mirror.oci.digest import Digest
 from mirror.ports.blobs import DigestMismatch, Ingest, Piece, StorageError
+from mirror.ports.metadata import MetadataError
 from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
 from mirror.registry.follow import PROGRESS, RESUMES, WITHHELD, FillFailed, Source, Unstored, follow
 
@@ -218,6 +219,8 @@ class Fill:
         try:
             await ingest.publish(self.digest)
             await self._plan.stored(ingest.offset)
+        except (StorageError, MetadataError) as error:
+            log.warning("%s was downloaded but could not be kept: %s", self.digest, error)
         except Exception:
             log.exception("%s was downloaded but could not be kept", self.digest)
 
