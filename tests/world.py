@@ -13,6 +13,7 @@ from mirror.api.access_log import AccessLine
 from mirror.app import Surroundings, running
 from mirror.config import load_config
 from tests.simulated_hub import SimulatedHub
+from tests.simulated_hub.bell import Bell
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -57,6 +58,12 @@ class Mirror:
     clock: SettableClock
     client: aiohttp.ClientSession
     lines: list[AccessLine] = field(default_factory=list)
+    bell: Bell = field(default_factory=Bell)
+    """Rung for every line of the access log."""
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
 
     async def get(
         self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET"
@@ -66,6 +73,11 @@ class Mirror:
 
     async def head(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
         return await self.get(path, headers, "HEAD")
+
+    async def logged(self, count: int, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a failing test must not hang
+        """Wait until the access log has so many lines."""
+        async with asyncio.timeout(timeout):
+            await self.bell.until(lambda: len(self.lines) >= count)
 
 
 def settings(hub: SimulatedHub | None, more: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -88,17 +100,24 @@ async def running_mirror(
     hub: SimulatedHub | None,
     more: Mapping[str, str] | None = None,
     clock: SettableClock | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[Mirror]:
     """Start, and stop in order. ``more`` are settings as environment variables."""
     clock = clock or SettableClock()
     lines: list[AccessLine] = []
+    bell = Bell()
+
+    def sink(line: AccessLine) -> None:
+        lines.append(line)
+        bell.ring()
+
     environ = settings(hub, more) | {"MIRROR__DATA": str(data)}
     config = load_config(None, environ)
-    surroundings = Surroundings(lines.append, asyncio.Event(), clock, _no_pause)
+    surroundings = Surroundings(sink, stopping or asyncio.Event(), clock, _no_pause)
     async with running(config, surroundings) as server:
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as client:
-            yield Mirror(f"http://127.0.0.1:{server.port}", data, clock, client, lines)
+            yield Mirror(f"http://127.0.0.1:{server.port}", data, clock, client, lines, bell)
 
 
 async def _no_pause(_failures: int) -> None:

@@ -1,11 +1,15 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from aiohttp import ClientSession
 
 from tests.api.admin_client import AdminClient, make_server
 from tests.api.services import MemoryMirror, make_mirror
+from tests.api.site import Site, running_site
+from tests.simulated_hub import SimulatedHub
 
 Connect = Callable[[MemoryMirror], Awaitable[AdminClient]]
 
@@ -34,3 +38,19 @@ async def connect() -> AsyncIterator[Connect]:
 @pytest.fixture
 async def client(mirror: MemoryMirror, connect: Connect) -> AdminClient:
     return await connect(mirror)
+
+
+@pytest.fixture
+async def site(tmp_path: Path, hub: SimulatedHub) -> AsyncIterator[Site]:
+    """A mirror that holds nothing, of a hub that has an image."""
+    async with running_site(tmp_path / "data", hub) as site:
+        yield site
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def held(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    """A mirror that holds all that the hub has, for the tests of a module that only read."""
+    data = tmp_path_factory.mktemp("data")
+    async with SimulatedHub() as hub, running_site(data, hub) as site:
+        await site.pull()
+        yield site
