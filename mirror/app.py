@@ -45,6 +45,9 @@ log = logging.getLogger(__name__)
 
 DISK_THREADS = 8
 
+SHORTEST_DRAIN = 0.01
+"""Seconds."""
+
 
 async def pause(failures: int) -> None:
     """Before a download is resumed: longer each time, and not all at the same moment."""
@@ -57,6 +60,8 @@ class ServeError(Exception):
 
 def serve(config: Config) -> int:
     """Run until SIGTERM or SIGINT. Raises ServeError when it cannot start."""
+    # Threads that hash or talk to the database let the event loop in this often, in seconds.
+    sys.setswitchinterval(0.001)
     text = wants_text(config.log.format)
     writer = LineWriter(sys.stderr)
     start_logging(writer, config.log.level, text=text)
@@ -77,7 +82,7 @@ async def _serve(config: Config, sink: AccessSink) -> int:
             "mirror listens on %s:%d, data in %s", config.listen.host, server.port, config.data
         )
         await stop.wait()
-        log.info("stopping; answers under way have %s", config.timeouts.drain)
+        log.info("stopping; answers under way have %g s", config.timeouts.drain.total_seconds())
     return 0
 
 
@@ -106,7 +111,8 @@ async def running(config: Config, surroundings: Surroundings) -> AsyncIterator[S
                 config.listen.host,
                 config.listen.port,
                 config.timeouts.keepalive.total_seconds(),
-                config.timeouts.drain.total_seconds(),
+                # To the framework, no time at all would be all the time in the world.
+                max(config.timeouts.drain.total_seconds(), SHORTEST_DRAIN),
             )
             server = Server(make_application(services), settings, surroundings.sink)
             await server.start()
@@ -119,7 +125,7 @@ async def running(config: Config, surroundings: Surroundings) -> AsyncIterator[S
 async def _services(config: Config, surroundings: Surroundings, stack: AsyncExitStack) -> Services:
     """Everything below HTTP. What is pushed on the stack ends in reverse order."""
     parts = await _parts(config, surroundings, stack)
-    stack.push_async_callback(parts.housekeeping.flush)
+    stack.push_async_callback(_save, parts.housekeeping)
     blobs = Blobs(parts.blob_ports(surroundings.pause))
     stack.push_async_callback(blobs.close)
     manifests = Manifests(parts.manifest_ports(config.timeouts.stale_after))
@@ -141,6 +147,7 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
         clock=parts.clock,
         ready=lambda: "stopping" if surroundings.stopping.is_set() else None,
         write_timeout=config.timeouts.write,
+        instance=parts.instance,
     )
 
 
@@ -157,6 +164,7 @@ class _Parts:
     usage: Usage
     in_use: InUse
     housekeeping: Housekeeping
+    instance: str
 
     def blob_ports(self, pause: Callable[[int], Awaitable[None]]) -> BlobPorts:
         return BlobPorts(
@@ -206,7 +214,8 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     store = FilesystemBlobStore(config.data, clock, disk)
     metadata = CachedMetadata(await open_sqlite(config.data / "metadata.db"))
     stack.push_async_callback(metadata.close)
-    registries = make_registries(config, clock, instance=uuid.uuid4().hex[:12])
+    instance = uuid.uuid4().hex[:12]
+    registries = make_registries(config, clock, instance)
     for registry in registries.by_name.values():
         stack.push_async_callback(registry.upstream.close)
     statistics, usage = Statistics(), Usage(clock)
@@ -216,8 +225,25 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     )
     await housekeeping.start()
     return _Parts(
-        clock, store, metadata, registries, limits, statistics, usage, InUse(), housekeeping
+        clock,
+        store,
+        metadata,
+        registries,
+        limits,
+        statistics,
+        usage,
+        InUse(),
+        housekeeping,
+        instance,
     )
+
+
+async def _save(housekeeping: Housekeeping) -> None:
+    """A full disk is no reason to end as if the server had never served."""
+    try:
+        await housekeeping.flush()
+    except MetadataError as error:
+        log.warning("uses and counters of the last seconds are lost: %s", error)
 
 
 def _keep_house(housekeeping: Housekeeping, stack: AsyncExitStack) -> None:

@@ -46,7 +46,7 @@ class Cache(Section):
 
     max_size: Annotated[int, reads(parse_capacity)] = 50 * 1024**3
     min_free: Annotated[int, reads(parse_size)] = 2 * 1024**3
-    low_watermark: Annotated[float, reads(parse_percent)] = 90.0
+    low_watermark: Annotated[float, reads(parse_percent)] = 95.0
 
     @property
     def low_size(self) -> int:

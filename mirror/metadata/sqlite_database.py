@@ -39,7 +39,7 @@ PATIENCE = timedelta(seconds=5)
 # and a commit costs one fsync. The other limits keep the WAL and the memory small.
 _WRITER_PRAGMAS = (
     "synchronous=FULL",
-    "wal_autocheckpoint=8192",
+    "wal_autocheckpoint=2000",
     "journal_size_limit=67108864",
     "cache_size=-65536",
 )

@@ -23,10 +23,10 @@ from mirror.registry.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
+BATCH = 2000
 """Manifests removed in one transaction, and blobs."""
 
-ROUND = 2000
+ROUND = 10_000
 """Victims planned before they are removed: a plan for a million rows must not fill the memory."""
 
 MOST_NAMED = 1000
