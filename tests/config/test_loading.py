@@ -49,7 +49,7 @@ def test_without_anything_there_are_the_defaults(folder: Folder) -> None:
     assert config.listen == ListenAddress("127.0.0.1", 5000)
     assert config.data == folder.path / "data"
     assert config.cache.max_size == 50 * 1024**3
-    assert config.cache.low_size == 45 * 1024**3
+    assert config.cache.low_size == 47.5 * 1024**3
     assert config.default_upstream == "docker.io"
     hub = config.upstreams["docker.io"]
     assert (hub.url, hub.realms) == ("https://registry-1.docker.io", ("auth.docker.io",))
