@@ -101,9 +101,9 @@ class ScriptedUpstream:
     """An ``Upstream``. All that it has may change at any time."""
 
     status_now: UpstreamStatus = WELL
-    tags: dict[tuple[str, str], Manifest] = field(default_factory=dict)
-    manifests: dict[tuple[str, Digest], Manifest] = field(default_factory=dict)
-    blobs: dict[tuple[str, Digest], bytes] = field(default_factory=dict)
+    tags: dict[tuple[str, str], Manifest] = field(default_factory=dict, repr=False)
+    manifests: dict[tuple[str, Digest], Manifest] = field(default_factory=dict, repr=False)
+    blobs: dict[tuple[str, Digest], bytes] = field(default_factory=dict, repr=False)
     unclear_heads: bool = False
     """Whether a HEAD does not tell what a tag names, so that a GET brings it."""
     trouble: dict[What, UpstreamError] = field(default_factory=dict)
