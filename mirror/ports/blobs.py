@@ -92,7 +92,8 @@ class Ingest(Protocol):
         """
 
     def written(self, start: int, stop: int) -> AsyncIterator[Piece]:
-        """Bytes already written, ``stop <= offset``, also after ``publish``, until ``close``.
+        """Bytes already written, ``stop <= offset``, also after ``publish`` and ``abort``, until
+        ``close``.
 
         Raises StorageError when they cannot be read or were not written yet.
         """
@@ -122,7 +123,9 @@ class Ingest(Protocol):
         """
 
     async def abort(self) -> None:
-        """Forget the bytes. Idempotent, harmless after ``publish``. Raises StorageError."""
+        """Forget the bytes, except for readers that follow. Idempotent, harmless after
+        ``publish``. Raises StorageError.
+        """
 
     async def quarantine(self, reason: str) -> None:
         """Set the bytes aside for the operator: they failed verification. Raises StorageError."""

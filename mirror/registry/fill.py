@@ -260,6 +260,13 @@ class Fill:
             self._failure = error
         else:
             self._unstored = unstored
+        await self._make_way()
+
+    async def _make_way(self) -> None:
+        """What was written is of use to those who read it now, and its room to everybody else."""
+        if self._ingest is not None:
+            with contextlib.suppress(StorageError):
+                await self._ingest.abort()
 
     async def _measure(self) -> None:
         """Learn the size, which readers need, from an answer whose body is not read."""

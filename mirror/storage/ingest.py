@@ -117,6 +117,8 @@ class FileIngest:
 
     async def abort(self) -> None:
         if not self._ended:
+            with suppress(StorageError):  # there may be nothing to read
+                self._reader()  # those who follow go on reading what has no name any more
             await self._alone("abort an ingest", self._remove)
 
     async def quarantine(self, reason: str) -> None:

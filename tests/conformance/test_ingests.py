@@ -202,6 +202,16 @@ async def test_aborting_forgets_the_bytes(world: World, store: BlobStore) -> Non
     assert await offset_of(world.start(), "a") == 0
 
 
+async def test_readers_go_on_after_aborting(store: BlobStore) -> None:
+    ingest = await begun(store, "a", *CHUNKS)
+
+    await ingest.abort()
+
+    assert await content_of(ingest.written(0, len(CONTENT))) == CONTENT
+    assert await offset_of(store, "a") == 0
+    ingest.close()
+
+
 async def test_aborting_after_publishing_is_harmless(store: BlobStore) -> None:
     ingest = await begun(store, "a", *CHUNKS)
     await ingest.publish(DIGEST)
