@@ -8,6 +8,7 @@ but the second that the imports take.
 """
 
 import atexit
+import ctypes
 import gc
 import io
 import json
@@ -25,6 +26,7 @@ import mirror.app
 import mirror.cli.serve
 from mirror.__main__ import main
 
+LIBC = ctypes.CDLL(None, use_errno=True)
 LONGEST = 64 * 1024
 PRELOADED = (mirror.app, mirror.cli.serve)
 
@@ -42,6 +44,8 @@ class Order(msgspec.Struct, frozen=True):
     """How many it may have open."""
     user: int | None = None
     """Who runs it, if not who runs the tests."""
+    namespaces: tuple[str, ...] = ()
+    """Files that stand for the namespaces it enters: what is mounted for it and for nobody else."""
     is_halted: bool = False
     """Whether it waits for SIGCONT before it does anything, so that it can be traced."""
 
@@ -100,6 +104,8 @@ def settle(order: Order, output: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
+    for namespace in order.namespaces:
+        enter(namespace)
     sys.stdout, sys.stderr = open_stream(1), open_stream(2)
     os.chdir(order.folder)
     os.environ.clear()
@@ -113,6 +119,13 @@ def settle(order: Order, output: int) -> None:
         os.setuid(order.user)
     if order.is_halted:
         os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def enter(namespace: str) -> None:
+    descriptor = os.open(namespace, os.O_RDONLY)
+    if LIBC.setns(descriptor, 0):
+        raise OSError(ctypes.get_errno(), f"cannot enter {namespace}")
+    os.close(descriptor)
 
 
 def open_stream(descriptor: int) -> io.TextIOWrapper:

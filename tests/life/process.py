@@ -156,6 +156,7 @@ def order(
     *,
     descriptors: int | None = None,
     user: int | None = None,
+    namespaces: Sequence[str] = (),
     is_halted: bool = False,
 ) -> Order:
     """`mirror serve` on this folder with these settings, started beside it."""
@@ -165,6 +166,7 @@ def order(
         str(data.parent),
         descriptors=descriptors,
         user=user,
+        namespaces=tuple(namespaces),
         is_halted=is_halted,
     )
 

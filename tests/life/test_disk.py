@@ -1,0 +1,177 @@
+"""Disks that are full, out of files or read-only: pulls go on, and nothing is lost by it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.life.aftermath import inspect_blobs, inspect_database
+from tests.life.environment import mirror_of, stored_files
+from tests.life.process import Nursery, Server, order, running_program, running_server
+from tests.life.pulling import Client, client_of
+from tests.life.small_disk import SmallDisk, needs_mounts, small_disk
+from tests.life.tracing import needs_strace, traced
+from tests.simulated_hub import SimulatedHub, blob, digest_of, make_image, make_index
+
+pytestmark = needs_mounts
+
+NGINX = "library/nginx"
+SMALL = make_index([make_image(layers=[blob("small", 200_000)])])
+LARGE = tuple(make_index([make_image(layers=[blob(each, 9_000_000)])]) for each in range(4))
+"""Each with a layer that is larger than the disk."""
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with small_disk(tmp_path / "disk", "size=8m,nr_inodes=200") as disk:
+        yield disk
+
+
+@pytest.fixture
+def full_hub(hub: SimulatedHub) -> SimulatedHub:
+    hub.push(NGINX, "1", SMALL)
+    for number, image in enumerate(LARGE):
+        hub.push("library/large", str(number), image)
+    return hub
+
+
+@asynccontextmanager
+async def server_on(
+    nursery: Nursery, disk: SmallDisk, hub: SimulatedHub, more: Mapping[str, str] | None = None
+) -> AsyncIterator[tuple[Server, Client]]:
+    """That asks for every tag each time, and so has something to write each time."""
+    environ = mirror_of(hub, freshness="0s", more={"MIRROR__CACHE__MIN_FREE": "0", **(more or {})})
+    at = order(disk.mounted_at, environ, namespaces=disk.namespaces)
+    async with running_server(nursery, at) as server, client_of(server.url) as client:
+        yield server, client
+        assert await server.program.stop() == 0
+        unexpected = [line for line in server.program.lines if "Traceback" in line]
+        assert unexpected == []
+
+
+@pytest.mark.parametrize("min_free", ["0", "1MiB"])
+async def test_what_is_larger_than_the_disk_passes_through(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub, min_free: str
+) -> None:
+    more = {"MIRROR__CACHE__MIN_FREE": min_free}
+    async with server_on(nursery, disk, full_hub, more) as (_, client):
+        await client.pull(NGINX, "1", SMALL)
+        for turn in range(5):
+            work = (client.pull("library/large", str(each), LARGE[each]) for each in range(4))
+            if turn % 2:
+                await asyncio.gather(*work)
+            else:
+                for each in work:
+                    await each
+        await client.pull(NGINX, "1", SMALL)
+    left_in_order(disk)
+
+
+async def test_what_fits_alone_and_not_together(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
+) -> None:
+    """The disk is found full in the middle of downloads."""
+    images = [make_index([make_image(layers=[blob(f"{each}", 5_000_000)])]) for each in range(3)]
+    for number, image in enumerate(images):
+        full_hub.push("library/half", str(number), image)
+    full_hub.bandwidth = 20_000_000
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        for _ in range(2):
+            await asyncio.gather(
+                *(client.pull("library/half", str(n), image) for n, image in enumerate(images))
+            )
+    left_in_order(disk)
+
+
+def left_in_order(disk: SmallDisk) -> None:
+    """Nothing partial: the room is there for what fits."""
+    inspect_blobs(disk.path)
+    inspect_database(disk.path)
+    assert [path.name for path in (disk.path / "ingest").iterdir() if path.stat().st_size] == []
+
+
+async def test_a_full_disk_stops_nobody(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
+) -> None:
+    """What is stored is served, all else passes through, until there is room again."""
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        await client.pull(NGINX, "1", SMALL)
+        ballast = disk.fill()
+        moved = make_index([make_image(layers=[blob("moved", 200_000)])])
+
+        await client.pull(NGINX, "1", SMALL)
+        for _ in range(2):
+            await client.pull("library/large", "0", LARGE[0])
+        full_hub.move_tag(NGINX, "1", moved)
+        await client.pull(NGINX, "1", moved)
+        await client.pull_content(NGINX, SMALL)
+
+        ballast.unlink()
+        await asyncio.sleep(1.1)  # for so long the server believes what it last saw of the disk
+        await client.pull(NGINX, "1", moved)
+        before = full_hub.count(method="GET")
+        await client.pull(NGINX, "1", moved)
+        assert full_hub.count(method="GET") == before
+    left_in_order(disk)
+
+
+async def test_a_server_ends_and_starts_on_a_full_disk(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
+) -> None:
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        await client.pull(NGINX, "1", SMALL)
+        disk.fill()
+        await client.pull(NGINX, "1", SMALL)
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        await client.pull(NGINX, "1", SMALL)
+        await client.pull("library/large", "0", LARGE[0])
+    inspect_blobs(disk.path)
+    assert len(stored_files(disk.path)) == 4
+
+
+async def test_no_file_can_be_made(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
+) -> None:
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        await client.pull(NGINX, "1", SMALL)
+        disk.take_inodes()
+        await client.pull(NGINX, "1", SMALL)
+        for _ in range(2):
+            await client.pull("library/large", "0", LARGE[0])
+            await client.blob("library/large", digest_of(blob(1, 9_000_000)))
+    left_in_order(disk)
+
+
+READ_ONLY = "pwrite64,fsync,fdatasync,ftruncate,rename,mkdir,unlink,fchmod,utimensat"
+"""What no longer works. A file system with open files can be made so only from inside."""
+
+
+@needs_strace
+async def test_it_becomes_read_only(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
+) -> None:
+    inject = ("-e", f"trace={READ_ONLY}", "-e", f"inject={READ_ONLY}:error=EROFS")
+    async with server_on(nursery, disk, full_hub) as (server, client):
+        await client.pull(NGINX, "1", SMALL)
+        async with traced(server.program, None, *inject):
+            await client.pull(NGINX, "1", SMALL)
+            for _ in range(2):
+                await client.pull("library/large", "0", LARGE[0])
+            assert await server.program.stop() == 0
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        await client.pull(NGINX, "1", SMALL)
+    left_in_order(disk)
+
+
+async def test_it_was_read_only_from_the_start(nursery: Nursery, disk: SmallDisk) -> None:
+    disk.remount("ro")
+    at = order(disk.mounted_at, {}, namespaces=disk.namespaces)
+    async with running_program(nursery, at) as program:
+        assert await program.ended() == 2
+        [line] = program.lines
+    assert line == (
+        f"Error: the data folder {disk.mounted_at} cannot be written: Read-only file system; make"
+        " it writable for the user the server runs as, or name another one"
+    )
