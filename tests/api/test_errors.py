@@ -1,11 +1,17 @@
 """What a client hears when it cannot have what it asked for: always JSON, always a way on."""
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from mirror.ports.blobs import StorageError
+from mirror.ports.metadata import MetadataError
+from tests.api.conftest import Connect
+from tests.api.services import MemoryMirror
 from tests.api.site import BLOB, IMAGE, LAYER_DIGEST, NAME, TAGGED, Site, blob_path, manifest_path
 from tests.api.wire import Answer, connected, request
 
@@ -224,13 +230,41 @@ def spoil(site: Site, digest: str) -> None:
     site.hub.repositories.by_name[NAME].blobs[digest] = content[:-1] + b"?"
 
 
-async def test_a_store_that_fails_is_no_defect_of_the_server(site: Site) -> None:
-    """The answer is a 503 that says what it is, and with it when to come again."""
+async def test_a_blob_that_cannot_be_read_here_is_asked_for_elsewhere(site: Site) -> None:
     await site.pull()
     encoded = LAYER_DIGEST.removeprefix("sha256:")
     file = site.mirror.data / "blobs" / "sha256" / encoded[:2] / encoded
     file.unlink()
     file.mkdir()
+    assert (await site.ask(BLOB)).status == 200
+    await site.hub.stop()
     answer = await site.ask(BLOB)
-    assert (answer.status, answer.code) == (503, "UNAVAILABLE")
-    assert int(answer["Retry-After"]) > 0
+    assert (answer.status, answer.code) == (404, "BLOB_UNKNOWN")
+
+
+def raising(error: Exception) -> Callable[[], str | None]:
+    def ready() -> str | None:
+        raise error
+
+    return ready
+
+
+@pytest.mark.parametrize("error", [StorageError("no disk"), MetadataError("no database")])
+async def test_a_store_that_fails_is_no_defect_of_the_server(
+    mirror: MemoryMirror, connect: Connect, error: Exception
+) -> None:
+    mirror.services = replace(mirror.services, ready=raising(error))
+    answer = await (await connect(mirror)).get("/readyz")
+    assert (answer.status, answer.problem) == (
+        *(503, "UNAVAILABLE: the mirror cannot read its data"),
+    )
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_a_defect_of_the_server_is_told_to_its_log_only(
+    mirror: MemoryMirror, connect: Connect, caplog: pytest.LogCaptureFixture
+) -> None:
+    mirror.services = replace(mirror.services, ready=raising(ZeroDivisionError("the secret")))
+    answer = await (await connect(mirror)).get("/readyz")
+    assert (answer.status, answer.problem) == (500, "UNKNOWN: the mirror failed; its log says why")
+    assert "the secret" in caplog.text
