@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from mirror.flight import SingleFlight
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
 from mirror.ports.blobs import BlobStore, OpenBlob, StorageError
@@ -20,9 +21,8 @@ from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream, UpstreamError, UpstreamUnreachable
 from mirror.registry.answer import BlobAnswer, Handling
 from mirror.registry.fill import Fill, FillPlan
-from mirror.registry.flight import SingleFlight
 from mirror.registry.follow import FillFailed
-from mirror.registry.proxied import ProxiedRegistries
+from mirror.registry.proxied import ProxiedRegistries, stopping
 from mirror.registry.refusal import refuse
 from mirror.registry.routing import Route, upstream_route
 from mirror.registry.shared_ingest import FillIngests
@@ -77,8 +77,8 @@ class Blobs:
         self._ingests = FillIngests(ports.store)
         self._fills: dict[Digest, _Owned] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._sizes: SingleFlight[tuple[Repository, Digest], int | None] = SingleFlight()
-        self._damages: SingleFlight[Digest, None] = SingleFlight()
+        self._sizes: SingleFlight[tuple[Repository, Digest], int | None] = SingleFlight(stopping)
+        self._damages: SingleFlight[Digest, None] = SingleFlight(stopping)
 
     async def get(self, route: Route, digest: Digest) -> BlobAnswer:
         """The blob, opened for reading. Raises OCIError when it cannot be served."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mirror.flight import SingleFlight
 from mirror.oci.digest import Digest
 from mirror.oci.errors import ManifestUnknown
 from mirror.oci.manifest import Descriptor, Manifest
@@ -22,9 +23,13 @@ from mirror.ports.repository import Repository
 from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
 from mirror.registry import freshness
 from mirror.registry.answer import Handling, ManifestAnswer
-from mirror.registry.flight import SingleFlight
 from mirror.registry.held import HeldManifests
-from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
+from mirror.registry.proxied import (
+    DeletedTags,
+    ProxiedRegistries,
+    ProxiedRegistry,
+    stopping,
+)
 from mirror.registry.refusal import refuse
 from mirror.registry.routing import Route, upstream_route
 from mirror.registry.statistics import Result, Statistics
@@ -66,8 +71,10 @@ class Manifests:
 
     def __init__(self, ports: ManifestPorts) -> None:
         self._ports = ports
-        self._checks: SingleFlight[tuple[Repository, Tag], _Checked | None] = SingleFlight()
-        self._fetches: SingleFlight[tuple[Repository, Digest], Manifest | None] = SingleFlight()
+        self._checks: SingleFlight[tuple[Repository, Tag], _Checked | None] = SingleFlight(stopping)
+        self._fetches: SingleFlight[tuple[Repository, Digest], Manifest | None] = SingleFlight(
+            stopping
+        )
         self._absent = Absences(ports.clock)
 
     def peek(self, route: Route, reference: Tag | Digest) -> ManifestAnswer | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
-from mirror.ports.upstream import Upstream, UpstreamStatus
+from mirror.ports.upstream import Upstream, UpstreamStatus, UpstreamUnreachable
 from mirror.registry.freshness import FreshnessPolicy
 
 
@@ -44,3 +44,8 @@ class ProxiedRegistries:
             return frozenset(self.by_name)
         statuses = self.statuses().items()
         return frozenset(name for name, status in statuses if not status.reachable)
+
+
+def stopping() -> UpstreamUnreachable:
+    """What those hear who wait for work that is stopped."""
+    return UpstreamUnreachable("the server is stopping")

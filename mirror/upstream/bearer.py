@@ -9,9 +9,10 @@ from typing import Any
 
 from cachetools import LRUCache
 
+from mirror.flight import SingleFlight
 from mirror.oci.challenge import Challenge, Scope, parse_scope
 from mirror.ports.clock import Clock
-from mirror.upstream.flight import Flights
+from mirror.upstream.errors import closed
 from mirror.upstream.login import Login
 from mirror.upstream.realm import BasicLogin, Demand, NoLogin, RealmPolicy, TokenService
 from mirror.upstream.token import Token, TokenQuestion
@@ -45,8 +46,8 @@ class Bearer:
         self._clock = clock
         self._demand: Demand | None = None
         self._tokens: LRUCache[str, Token] = LRUCache(_MOST_TOKENS)
-        self._pings: Flights[None, Demand] = Flights()
-        self._fetches: Flights[str, Token] = Flights()
+        self._pings: SingleFlight[None, Demand] = SingleFlight(closed)
+        self._fetches: SingleFlight[str, Token] = SingleFlight(closed)
 
     async def authorization(self, scope: Scope) -> str | None:
         """What to send with a first request, without having been refused before.

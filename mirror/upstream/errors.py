@@ -46,6 +46,11 @@ class UpstreamBusy(UpstreamFailed):
         self.retry_after = retry_after
 
 
+def closed() -> UpstreamUnreachable:
+    """What those hear who wait for something that is stopped."""
+    return UpstreamUnreachable("the connection to the upstream was closed")
+
+
 class LinkRefused(UpstreamDenied):
     """401 or 403 from a host that the registry sent us to."""
 

@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from aiohttp.abc import AbstractResolver, ResolveResult
 from cachetools import LRUCache
 
+from mirror.flight import SingleFlight
 from mirror.ports.clock import Clock
-from mirror.upstream.flight import Flights
+from mirror.upstream.errors import closed
 from mirror.upstream.guard import Guard
+
+_Question = tuple[str, socket.AddressFamily]
 
 Lookup = Callable[[str, socket.AddressFamily], tuple[str, ...]]
 
@@ -56,7 +59,7 @@ class Resolver(AbstractResolver):
         self._lookup = lookup
         self._patience = patience
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolver")
-        self._flights: Flights[tuple[str, socket.AddressFamily], tuple[str, ...]] = Flights()
+        self._flights: SingleFlight[_Question, tuple[str, ...]] = SingleFlight(closed)
         self._known: LRUCache[tuple[str, socket.AddressFamily], _Known] = LRUCache(_MOST_HOSTS)
 
     async def resolve(
