@@ -1,7 +1,7 @@
 """The daemons of a session, started when first needed, and the clients of a test."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,16 @@ class Workshop:
             folder = self._new_folder("dockerd")
             self._dockerd = self._started(Dockerd.configured(folder, self._trust, *alone))
         return self._dockerd
+
+    @contextlib.contextmanager
+    def other_dockerd(self, name: str) -> Iterator[Dockerd]:
+        """One with networks: bridges and port mappings."""
+        dockerd = Dockerd.configured(self._new_folder(name), self._trust)
+        try:
+            dockerd.start()
+            yield dockerd
+        finally:
+            dockerd.stop()
 
     @property
     def containerd(self) -> Containerd:

@@ -1,0 +1,158 @@
+"""The container image: built, run as its users run it, and pulled through."""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from tests.clients.client import pulled
+from tests.clients.docker import Docker, Dockerd
+from tests.clients.images import make_sample, push
+from tests.clients.relay import relayed
+from tests.clients.workshop import Workshop
+from tests.simulated_hub import SimulatedHub
+
+REPOSITORY = Path(__file__).parents[2]
+NOT_SENT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".*_cache", "__pycache__")
+HELLO = "docker.io/library/hello:1"
+NAME = "registry"
+USER = 1000
+HEALTHY_WITHIN = 60.0
+SOON = ("--health-interval", "1s")
+"""Options for those who do not wait for the first check as everybody does."""
+
+
+def prepared(variable: str) -> str:
+    path = os.environ.get(variable)
+    if path is None:
+        pytest.skip("tests/clients/run could not make a base image")
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine(workshop: Workshop) -> Iterator[Dockerd]:
+    """A daemon with a bridge, as everybody has."""
+    with workshop.other_dockerd("bridged") as dockerd:
+        yield dockerd
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository, with wheels: the build reaches no index."""
+    folder = tmp_path_factory.mktemp("image") / "context"
+    shutil.copytree(REPOSITORY, folder, ignore=NOT_SENT)
+    shutil.copytree(prepared("CLIENTS_WHEELS"), folder / "wheels")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def built(engine: Dockerd, context: Path) -> None:
+    """The image ``mirror``; the fixture is not async because it outlives the loop of a test."""
+    docker = Docker(engine, context.parent)
+    options = ("--build-arg", "BASE_IMAGE=base", "--network", "none", "--tag", "mirror")
+
+    async def build() -> None:
+        (await docker.command("import", prepared("CLIENTS_BASE"), "base")).checked()
+        (await docker.command("build", *options, str(context))).checked()
+
+    asyncio.run(build())
+
+
+@pytest.fixture
+async def docker(built: None, engine: Dockerd, tmp_path: Path) -> AsyncIterator[Docker]:  # noqa: ARG001 - the image has to be there
+    docker = Docker(engine, tmp_path)
+    yield docker
+    containers = (await docker.command("ps", "-aq")).checked().output.split()
+    if containers:
+        (await docker.command("rm", "-fv", *containers)).checked()
+    await docker.command("rmi", "-f", "hello:1")
+
+
+@pytest.fixture
+async def upstream(docker: Docker, hub: SimulatedHub) -> AsyncIterator[tuple[str, ...]]:
+    """Options that tell a container about the hub, which it cannot reach on loopback."""
+    hub.tokens.mode = "none"
+    subnet = "{{(index .IPAM.Config 0).Subnet}}"
+    found = await docker.command("network", "inspect", "--format", subnet, "bridge")
+    ours = next(ip_network(found.checked().output.strip()).hosts())
+    port = int(hub.host.rpartition(":")[2])
+    async with relayed(str(ours), port) as address:
+        upstreams = {"docker.io": {"url": f"http://{address}", "default": True}}
+        yield ("--env", f"MIRROR__UPSTREAMS={json.dumps(upstreams)}")
+
+
+def make_folder(path: Path, owner: int) -> Path:
+    path.mkdir()
+    os.chown(path, owner, owner)
+    return path
+
+
+async def run_mirror(docker: Docker, *options: str) -> None:
+    """The README's command, with more options, until it is healthy."""
+    command = ("run", "-d", "-p", "5000:5000", "--name", NAME, *options, "mirror")
+    (await docker.command(*command)).checked()
+    async with asyncio.timeout(HEALTHY_WITHIN):
+        while (state := await inspected(docker, ".State.Health.Status")) == "starting":  # noqa: ASYNC110 - nothing tells of a state
+            await asyncio.sleep(0.2)
+    assert state == "healthy", (await docker.command("logs", NAME)).everything
+
+
+async def inspected(docker: Docker, what: str) -> str:
+    answer = await docker.command("inspect", "--format", f"{{{{{what}}}}}", NAME)
+    return answer.checked().output.strip()
+
+
+async def users(docker: Docker) -> set[int]:
+    """Who runs the processes of the container."""
+    top = (await docker.command("top", NAME, "-eo", "pid,uid")).checked().output
+    return {int(line.split()[1]) for line in top.splitlines()[1:]}
+
+
+async def test_in_the_place_of_the_registry_image(
+    docker: Docker, hub: SimulatedHub, upstream: tuple[str, ...], tmp_path: Path
+) -> None:
+    folder = make_folder(tmp_path / "srv", USER)
+    await run_mirror(docker, "-v", f"{folder}:/var/lib/registry", *upstream)
+    assert await users(docker) == {USER}
+    sample = make_sample()
+    push(hub, "library/hello", sample)
+    assert await pulled(docker, HELLO) == sample.told
+    blobs = [path for path in (folder / "blobs").rglob("*") if path.is_file()]
+    assert {path.stat().st_uid for path in blobs} == {USER}
+    (await docker.command("stop", NAME)).checked()
+    assert await inspected(docker, ".State.ExitCode") == "0"
+
+    await hub.stop()
+    (await docker.command("rmi", "-f", "hello:1")).checked()
+    (await docker.command("rm", NAME)).checked()
+    await run_mirror(docker, *SOON, "-v", f"{folder}:/var/lib/registry", *upstream)
+    assert await pulled(docker, HELLO) == sample.told
+
+
+async def test_a_folder_that_root_made(docker: Docker, tmp_path: Path) -> None:
+    volume = ("-v", f"{make_folder(tmp_path / 'srv', 0)}:/var/lib/registry")
+    refused = await docker.command("run", "--rm", *volume, "mirror")
+    assert refused.code == 2
+    assert "chown -R 1000" in refused.errors
+    assert "--user root" in refused.errors
+    await run_mirror(docker, *SOON, "--user", "root", *volume)
+    assert await users(docker) == {USER}
+
+
+async def test_with_no_rights_at_all(docker: Docker) -> None:
+    """A volume of its own, and everything closed that can be closed."""
+    closed = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+    await run_mirror(docker, *SOON, *closed)
+    assert await users(docker) == {USER}
+
+
+async def test_other_commands(docker: Docker) -> None:
+    (await docker.command("run", "--rm", "mirror", "check-config")).checked()
+    refused = await docker.command("run", "--rm", "-e", "MIRROR__CACHE__MAX_SISE=1", "mirror")
+    assert refused.code == 2
+    assert "MIRROR__CACHE__MAX_SISE" in refused.errors
