@@ -9,7 +9,7 @@ is always right.
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -35,6 +35,8 @@ AGENT = re.compile(rb"(?i:^User-Agent): *([ -~]*?) *\r\n", re.MULTILINE)
 LONGEST_HEAD = 4096
 
 BODILESS = (b"GET ", b"HEAD ")
+
+END_OF_HEAD = b"\r\n\r\n"
 
 LEAST_PROGRESS = 64 * 1024
 """Bytes of what waits for a client that it must take within the write timeout."""
@@ -102,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._alone = False
         self._seen_at = self._loop.time()
         self._answered = 0
-        self._asks_no_more = False
+        self._last: int | None = None
         self._waiting = 0
         self._cut: asyncio.TimerHandle | None = None
 
@@ -128,8 +130,9 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """A client may close its side once it has asked, and still wait for the answer."""
         self._framework.eof_received()
-        self._asks_no_more = True
-        return self._framework.received > self._answered and not self._framework.awaits_body
+        # A request whose body will never be whole is no request.
+        self._last = self._framework.received - self._framework.awaits_body
+        return self._answered < self._last
 
     def data_received(self, data: bytes) -> None:
         if self._idle and self._answer(data):
@@ -139,13 +142,14 @@ class Connection(asyncio.Protocol):
         self._alone = self._idle and _is_whole(data)
         self._idle = False
         self._seen_at = self._loop.time()
-        self._framework.data_received(data)
+        for piece in _split(data):
+            self._framework.data_received(piece)
 
     def answered(self, *, goes_on: bool) -> None:
         """The framework has sent an answer whole; ``goes_on`` unless it said it would close."""
         self._answered += 1
         self._idle = self._alone and goes_on
-        if self._asks_no_more and self._answered == self._framework.received:
+        if self._answered == self._last:
             self._framework.close()
 
     def _answer(self, data: bytes) -> bool:
@@ -189,13 +193,25 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
 
+def _split(data: bytes) -> Iterator[bytes]:
+    """After the end of every head: the framework forgets good requests that come in one piece with
+    a malformed one.
+    """
+    start = 0
+    while start < len(data):
+        end = data.find(END_OF_HEAD, start)
+        stop = len(data) if end < 0 else end + len(END_OF_HEAD)
+        yield data[start:stop]
+        start = stop
+
+
 def _is_whole(data: bytes) -> bool:
     """One request, all of it, and no body: nothing else of this connection is on its way."""
     lower = data.lower()
     return (
         data.startswith(BODILESS)
-        and data.endswith(b"\r\n\r\n")
-        and data.count(b"\r\n\r\n") == 1
+        and data.endswith(END_OF_HEAD)
+        and data.count(END_OF_HEAD) == 1
         and b"content-length" not in lower
         and b"transfer-encoding" not in lower
         and b"upgrade" not in lower

@@ -1,8 +1,9 @@
 """The connection of a client, and what it hears when it does not speak HTTP."""
 
+import asyncio
 import logging
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 
 from mirror.api.errors import error_response, of_framework
 from mirror.oci.errors import NameInvalid, Unknown
@@ -12,12 +13,19 @@ log = logging.getLogger(__name__)
 FIRST_SERVER_ERROR = 500
 
 
+class MalformedBody(web.RequestPayloadError, TimeoutError):
+    """A body that cannot be read to its end.
+
+    A TimeoutError too, because that is what the framework expects where it discards bodies.
+    """
+
+
 class RegistryProtocol(web.RequestHandler):
     """The framework's protocol, which answers malformed requests in plain text, made to answer
     like a registry. Overriding is the only way it offers.
     """
 
-    __slots__ = ()
+    __slots__ = ("_last_body",)
 
     @property
     def received(self) -> int:
@@ -27,10 +35,23 @@ class RegistryProtocol(web.RequestHandler):
     @property
     def awaits_body(self) -> bool:
         """Whether the end of a request's body is still to come."""
-        if self._messages:
-            return not self._messages[-1][1].is_eof()
-        request = self._current_request
-        return request is not None and not request.content.is_eof()
+        return self._last_body is not None and not self._last_body.is_eof()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._last_body: StreamReader | None = None
+        super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._messages:
+            return
+        _, body = self._messages[-1]
+        if body is self._last_body:
+            return
+        if self._last_body is not None and self.awaits_body:
+            # Malformed, then. The framework tells nobody who still reads it.
+            self._last_body.set_exception(MalformedBody("the body is malformed"))
+        self._last_body = body
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None

@@ -79,8 +79,10 @@ def parse_answer(received: bytes, method: str) -> tuple[Answer, bytes] | None:
     if match is None:
         raise NotHttpError(f"not a status line: {status_line!r}")
     headers = tuple(_field(line) for line in lines)
-    length = _length(headers)
     status = int(match[2])
+    if status == 100:
+        return parse_answer(rest, method)
+    length = _length(headers)
     if length is None and status not in NO_CONTENT:
         raise NotHttpError(f"no length: {raw_head!r}")
     size = 0 if method == "HEAD" or status in NO_CONTENT else length or 0
