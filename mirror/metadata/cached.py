@@ -4,11 +4,9 @@ For the one process that writes: what others write to the same store is not noti
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, TypeVar
 
 from mirror.metadata.fact_cache import FactCache
@@ -71,7 +69,8 @@ class CachedMetadata:
         return await self._tags.read(repository, tag, self._store.get_tag)
 
     async def put_tag(self, repository: Repository, tag: Tag, record: TagRecord) -> None:
-        await self._finish(self._put_tag(repository, tag, record))
+        change = self._store.put_tag(repository, tag, record)
+        await self._finish(self._tags.write(repository, tag, kept_record(record), change))
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> bool:
         return await self._finish(self._delete_tag(repository, tag))
@@ -101,7 +100,8 @@ class CachedMetadata:
         return await self._linked_sizes.read(repository, digest, self._store.linked_size)
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
-        await self._finish(self._put_blob(repository, blob, stored_at))
+        change = self._store.put_blob(repository, blob, stored_at)
+        await self._finish(self._blobs.write(repository, blob.digest, blob, change))
 
     async def link_blob(self, repository: Repository, digest: Digest) -> None:
         await self._store.link_blob(repository, digest)
@@ -150,14 +150,11 @@ class CachedMetadata:
             await asyncio.wait(self._writes)
         await self._store.close()
 
-    async def _put_tag(self, repository: Repository, tag: Tag, record: TagRecord) -> None:
-        with self._tags.writing(partial(self._tags.forget, repository, tag)) as generation:
-            await self._store.put_tag(repository, tag, record)
-        self._tags.remember(repository, tag, kept_record(record), generation)
-
     async def _delete_tag(self, repository: Repository, tag: Tag) -> bool:
-        with self._tags.writing(partial(self._tags.forget, repository, tag)):
+        try:
             return await self._store.delete_tag(repository, tag)
+        finally:
+            self._tags.forget(repository, tag)
 
     async def _put_manifest(
         self,
@@ -167,32 +164,23 @@ class CachedMetadata:
         stored_at: datetime,
     ) -> None:
         """Adds to what is known, and contradicts nothing but sizes."""
-
-        def forget() -> None:
+        try:
+            await self._store.put_manifest(repository, descriptor, references, stored_at)
+        finally:
             for blob in references.blobs if references else ():
                 self._linked_sizes.forget(repository, blob.digest)
 
-        with self._linked_sizes.writing(forget) as generation:
-            await self._store.put_manifest(repository, descriptor, references, stored_at)
-        # A client that got the manifest asks for its blobs next.
-        for blob in references.blobs if references else ():
-            self._linked_sizes.remember(repository, blob.digest, blob.size, generation)
-
     async def _delete_manifest(self, repository: Repository, digest: Digest) -> bool:
-        with self._removing({repository: [digest]}, ()):
+        try:
             return await self._store.delete_manifest(repository, digest)
-
-    async def _put_blob(
-        self, repository: Repository, blob: BlobRecord, stored_at: datetime
-    ) -> None:
-        forget = partial(self._blobs.forget, repository, blob.digest)
-        with self._blobs.writing(forget) as generation:
-            await self._store.put_blob(repository, blob, stored_at)
-        self._blobs.remember(repository, blob.digest, blob, generation)
+        finally:
+            self._forget_manifest(repository, digest)
 
     async def _forget_blob(self, digest: Digest) -> bool:
-        with self._blobs.writing(partial(self._blobs.forget_everywhere, digest)):
+        try:
             return await self._store.forget_blob(digest)
+        finally:
+            self._blobs.forget_everywhere(digest)
 
     async def _evict(
         self,
@@ -200,36 +188,20 @@ class CachedMetadata:
         blobs: Sequence[Digest],
         unless_used_after: datetime,
     ) -> Sequence[BlobRecord]:
-        removed: dict[Repository, list[Digest]] = {}
-        for manifest in manifests:
-            removed.setdefault(manifest.repository, []).append(manifest.descriptor.digest)
-        with self._removing(removed, blobs):
+        try:
             return await self._store.evict(manifests, blobs, unless_used_after)
-
-    @contextmanager
-    def _removing(
-        self, manifests: Mapping[Repository, Sequence[Digest]], blobs: Sequence[Digest]
-    ) -> Iterator[None]:
-        """Which tags and links go with a manifest is not known here: all of its repository may."""
-
-        def forget_manifests() -> None:
-            for repository, digests in manifests.items():
-                for digest in digests:
-                    self._manifests.forget(repository, digest)
-
-        def forget_blobs() -> None:
-            for repository in manifests:
-                self._blobs.forget_repository(repository)
+        finally:
+            for manifest in manifests:
+                self._forget_manifest(manifest.repository, manifest.descriptor.digest)
             for digest in blobs:
                 self._blobs.forget_everywhere(digest)
 
-        with (
-            self._manifests.writing(forget_manifests),
-            self._blobs.writing(forget_blobs),
-            self._tags.writing(partial(_forget_all, self._tags, manifests)),
-            self._linked_sizes.writing(partial(_forget_all, self._linked_sizes, manifests)),
-        ):
-            yield
+    def _forget_manifest(self, repository: Repository, digest: Digest) -> None:
+        """Which tags and links go with it is not known here: all of the repository may."""
+        self._manifests.forget(repository, digest)
+        self._tags.forget_repository(repository)
+        self._blobs.forget_repository(repository)
+        self._linked_sizes.forget_repository(repository)
 
     async def _finish(self, write: Coroutine[None, None, T]) -> T:
         task = asyncio.ensure_future(write)
@@ -241,8 +213,3 @@ class CachedMetadata:
         self._writes.discard(write)
         if not write.cancelled():
             write.exception()  # nobody may be left to take it
-
-
-def _forget_all(cache: FactCache[Any, Any], repositories: Iterable[Repository]) -> None:
-    for repository in repositories:
-        cache.forget_repository(repository)

@@ -5,6 +5,7 @@ Only what is there is remembered, never that something is not.
 
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cachetools import LRUCache
@@ -15,36 +16,34 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
+@dataclass(eq=False, slots=True)
+class _Question:
+    """One that the store is answering. Overtaken: what it is about was forgotten meanwhile."""
+
+    repository: Repository
+    is_overtaken: bool = False
+
+
 class FactCache(Generic[K, V]):
     """At most ``size`` facts (one or more), each about something (``K``) in a repository.
 
-    An answer is remembered only if no write began or ended since the question: the generation
-    counts both. A write forgets what it changes before it ends. So what is remembered is what the
-    store would say.
+    Whoever changes the store calls the ``forget`` that covers it when the change has ended, in
+    whatever way. An answer is remembered only if nothing was forgotten about it since the
+    question. So what is remembered is what the store would say, or would have said before a
+    change that is still under way.
     """
 
     def __init__(self, size: int) -> None:
         self._facts: LRUCache[tuple[Repository, K], V] = LRUCache(maxsize=size)
         self._keys: dict[Repository, set[K]] = {}
         self._repositories: dict[K, set[Repository]] = {}
-        self._generation = 0
+        self._questions: dict[K, set[_Question]] = {}
 
     def __len__(self) -> int:
         return len(self._facts)
 
     def peek(self, repository: Repository, key: K) -> V | None:
         return self._facts.get((repository, key))
-
-    def remember(self, repository: Repository, key: K, fact: V, generation: int) -> None:
-        """A fact that holds as of ``generation``; passed over if that is not the present one."""
-        if generation != self._generation:
-            return
-        if (repository, key) not in self._facts and len(self._facts) >= self._facts.maxsize:
-            oldest, _ = self._facts.popitem()
-            self._unlist(*oldest)
-        self._facts[repository, key] = fact
-        self._keys.setdefault(repository, set()).add(key)
-        self._repositories.setdefault(key, set()).add(repository)
 
     async def read(
         self,
@@ -56,36 +55,62 @@ class FactCache(Generic[K, V]):
         known = self.peek(repository, key)
         if known is not None:
             return known
-        generation = self._generation
-        fact = await ask(repository, key)
-        if fact is not None:
-            self.remember(repository, key, fact, generation)
+        with self._asking(repository, key) as question:
+            fact = await ask(repository, key)
+        if fact is not None and not question.is_overtaken:
+            self._remember(repository, key, fact)
         return fact
 
-    @contextmanager
-    def writing(self, forget: Callable[[], None]) -> Iterator[int]:
-        """Goes round a write that may have changed what ``forget`` removes, also if it fails.
-
-        Yields the generation that there is after it, if no other write interferes.
-        """
-        self._generation += 1
-        try:
-            yield self._generation + 1
-        finally:
-            forget()
-            self._generation += 1
+    async def write(self, repository: Repository, key: K, fact: V, change: Awaitable[None]) -> None:
+        """Make the change that makes this the fact. Two at once: which came last is not known."""
+        with self._asking(repository, key) as question:
+            try:
+                await change
+            finally:
+                was_alone = not question.is_overtaken
+                self.forget(repository, key)
+        if was_alone:
+            self._remember(repository, key, fact)
 
     def forget(self, repository: Repository, key: K) -> None:
-        if self._facts.pop((repository, key), None) is not None:
-            self._unlist(repository, key)
+        for question in self._questions.get(key, ()):
+            question.is_overtaken |= question.repository == repository
+        if (repository, key) in self._facts:
+            self._drop(repository, key)
 
     def forget_repository(self, repository: Repository) -> None:
+        for questions in self._questions.values():
+            for question in questions:
+                question.is_overtaken |= question.repository == repository
         for key in tuple(self._keys.get(repository, ())):
-            self.forget(repository, key)
+            self._drop(repository, key)
 
     def forget_everywhere(self, key: K) -> None:
+        for question in self._questions.get(key, ()):
+            question.is_overtaken = True
         for repository in tuple(self._repositories.get(key, ())):
-            self.forget(repository, key)
+            self._drop(repository, key)
+
+    @contextmanager
+    def _asking(self, repository: Repository, key: K) -> Iterator[_Question]:
+        question = _Question(repository)
+        self._questions.setdefault(key, set()).add(question)
+        try:
+            yield question
+        finally:
+            _discard(self._questions, key, question)
+
+    def _remember(self, repository: Repository, key: K, fact: V) -> None:
+        if (repository, key) not in self._facts and len(self._facts) >= self._facts.maxsize:
+            oldest, _ = self._facts.popitem()
+            self._unlist(*oldest)
+        self._facts[repository, key] = fact
+        self._keys.setdefault(repository, set()).add(key)
+        self._repositories.setdefault(key, set()).add(repository)
+
+    def _drop(self, repository: Repository, key: K) -> None:
+        del self._facts[repository, key]
+        self._unlist(repository, key)
 
     def _unlist(self, repository: Repository, key: K) -> None:
         _discard(self._keys, repository, key)

@@ -271,6 +271,29 @@ async def test_of_writes_that_overlap_neither_is_remembered(
     assert await cached.get_tag(NGINX, LATEST) == NEW
 
 
+async def test_writes_and_answers_about_other_things_do_not_interfere(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    await beneath.put_tag(REDIS, LATEST, OLD)
+    beneath.answers.shut()
+    reading = asyncio.create_task(cached.get_tag(REDIS, LATEST))
+    await beneath.answers.reached(1)
+    beneath.after.shut()
+    writes = [
+        asyncio.create_task(cached.put_tag(repository, tag, NEW))
+        for repository, tag in ((NGINX, LATEST), (NGINX, STABLE), (REDIS, STABLE))
+    ]
+    await beneath.after.reached(4)
+    beneath.after.open()
+    await asyncio.gather(*writes)
+    beneath.answers.open()
+    await reading
+
+    assert cached.peek_tag(REDIS, LATEST) == OLD
+    for repository, tag in ((NGINX, LATEST), (NGINX, STABLE), (REDIS, STABLE)):
+        assert cached.peek_tag(repository, tag) == NEW
+
+
 async def test_a_write_that_fails_leaves_nothing_remembered(
     beneath: SlowMetadata, cached: CachedMetadata
 ) -> None:

@@ -23,14 +23,16 @@ steps = st.lists(
 )
 
 
-def remember(cache: FactCache[str, int], repository: Repository, key: str, fact: int) -> None:
-    with cache.writing(lambda: None) as generation:
-        pass
-    cache.remember(repository, key, fact, generation)
+async def nothing() -> None:
+    pass
+
+
+async def remember(cache: FactCache[str, int], repository: Repository, key: str, fact: int) -> None:
+    await cache.write(repository, key, fact, nothing())
 
 
 @given(steps)
-def test_it_holds_what_was_used_last_and_forgets_what_it_is_told(
+async def test_it_holds_what_was_used_last_and_forgets_what_it_is_told(
     history: Sequence[tuple[str, tuple[Repository, str]]],
 ) -> None:
     cache: FactCache[str, int] = FactCache(SIZE)
@@ -38,7 +40,7 @@ def test_it_holds_what_was_used_last_and_forgets_what_it_is_told(
     for number, (step, place) in enumerate(history):
         repository, key = place
         if step == "remember":
-            remember(cache, repository, key, number)
+            await remember(cache, repository, key, number)
             model[place] = number
             model.move_to_end(place)
             if len(model) > SIZE:
@@ -61,12 +63,15 @@ def test_it_holds_what_was_used_last_and_forgets_what_it_is_told(
         assert cache.peek(*place) == fact
 
 
-def test_a_failing_write_forgets_too() -> None:
-    cache: FactCache[str, int] = FactCache(SIZE)
-    remember(cache, NGINX, "a", 1)
-
-    with pytest.raises(OSError, match="disk"), cache.writing(lambda: cache.forget(NGINX, "a")):
+async def test_a_failing_write_forgets_too() -> None:
+    async def fail() -> None:
         raise OSError("disk")
+
+    cache: FactCache[str, int] = FactCache(SIZE)
+    await remember(cache, NGINX, "a", 1)
+
+    with pytest.raises(OSError, match="disk"):
+        await cache.write(NGINX, "a", 2, fail())
 
     assert cache.peek(NGINX, "a") is None
 
