@@ -19,18 +19,18 @@ from mirror.api.protocol import RegistryProtocol
 
 log = logging.getLogger(__name__)
 
-_HEADER = rb"(?:Accept|Accept-Encoding|Accept-Language|User-Agent): ?[ -~]{0,1024}\r\n"
+_HEADER = rb"(?:Accept|Accept-Encoding|Accept-Language|User-Agent):[ -~]{0,1024}\r\n"
 _CONNECTION = rb"Connection: ?keep-alive\r\n"
 _HOST = rb"Host: ?[!-~]{1,255}\r\n"
 
 PLAIN_HEAD = re.compile(
-    rb"(?i:(?:%b|%b)*%b(?:%b|%b)*)\r\n" % (_HEADER, _CONNECTION, _HOST, _HEADER, _CONNECTION)
+    rb"(?i:(?:%b|%b)*+%b(?:%b|%b)*+)\r\n" % (_HEADER, _CONNECTION, _HOST, _HEADER, _CONNECTION)
 )
 """Headers that change no answer, with exactly one Host. Anything else, or anything malformed, is
-for the framework to judge.
+for the framework to judge. No line can be matched in two ways: trying them all would never end.
 """
 
-AGENT = re.compile(rb"(?i:^User-Agent): *([ -~]*?) *\r\n", re.MULTILINE)
+AGENT = re.compile(rb"(?i:^User-Agent):([ -~]*)\r\n", re.MULTILINE)
 
 LONGEST_HEAD = 4096
 
@@ -61,7 +61,7 @@ def _judge(head: bytes) -> str | None:
     if PLAIN_HEAD.fullmatch(head) is None:
         return None
     found = AGENT.search(head)
-    return found[1].decode("ascii") if found else ""
+    return found[1].decode("ascii").strip(" ") if found else ""
 
 
 Sent = Callable[[PreparedAnswer, asyncio.Transport, str], None]
