@@ -282,6 +282,7 @@ class Blobs:
             source=functools.partial(upstream.open_blob, repository.name, digest),
             ingest=functools.partial(self._ingests.take, digest),
             size=announced,
+            measure=functools.partial(self._measure, repository, digest),
             admit=ports.room.make_room,
             received=functools.partial(self._received, repository.upstream or ""),
             stored=functools.partial(self._stored, repository, digest),

@@ -19,20 +19,25 @@ from mirror.registry.follow import PROGRESS, RESUMES, WITHHELD, FillFailed, Sour
 
 log = logging.getLogger(__name__)
 
+MOST_UNANNOUNCED = 128 * 1024 * 1024
+"""Bytes that are taken from an upstream which does not say how many there will be."""
+
 
 @dataclass(frozen=True, slots=True)
 class FillPlan:
     """What a fill needs to know and whom it tells.
 
-    ``size`` is what a manifest says of the blob, ``None`` when no manifest is known. ``admit``
-    makes room for that many bytes and raises StorageFull when there is none. ``received`` counts
-    downloaded bytes. ``stored`` is awaited after the blob was published.
+    ``size`` is what a manifest says of the blob, ``None`` when no manifest is known; ``measure``
+    asks the upstream, where its answer does not tell. ``admit`` makes room for that many bytes and
+    raises StorageFull when there is none. ``received`` counts downloaded bytes. ``stored`` is
+    awaited after the blob was published.
     """
 
     digest: Digest
     source: Source
     ingest: Callable[[], Awaitable[Ingest]]
     size: int | None
+    measure: Callable[[], Awaitable[int | None]]
     admit: Callable[[int], Awaitable[None]]
     received: Callable[[int], None]
     stored: Callable[[int], Awaitable[None]]
@@ -181,7 +186,7 @@ class Fill:
                 return False
             self._learn(remote.size)
             if not self._begun:
-                await self._plan.admit(max((self._size or 0) - ingest.offset, 0))
+                await self._prepare(ingest.offset)
                 self._begun = True
             self._open()
             async for chunk in remote.chunks():
@@ -194,6 +199,13 @@ class Fill:
         if ingest.offset < self._size:
             raise UpstreamUnreachable(f"the blob ended after {ingest.offset} of {self._size} bytes")
         return True
+
+    async def _prepare(self, offset: int) -> None:
+        """Room, for as many bytes as are to come."""
+        if self._size is None:
+            with contextlib.suppress(UpstreamError):
+                self._learn(await self._plan.measure())
+        await self._plan.admit(max((self._size or 0) - offset, 0))
 
     def _learn(self, size: int | None) -> None:
         if size is None:
@@ -213,6 +225,8 @@ class Fill:
     def _check_length(self, offset: int) -> None:
         if self._size is not None and offset > self._size:
             raise UpstreamInvalid(f"the upstream sends more than the {self._size} bytes announced")
+        if self._size is None and offset > MOST_UNANNOUNCED:
+            raise UpstreamInvalid(f"the upstream does not say how much more than {offset} bytes")
 
     async def _publish(self, ingest: Ingest) -> None:
         """A failure here costs the copy, not the answers: readers have the file open."""
@@ -252,7 +266,8 @@ class Fill:
             unstored = Unstored(self._ingest.offset, self._ingest.hasher())
         try:
             if self._size is None:
-                await self._measure()
+                self._learn(await self._plan.measure())
+                self._absent = self._size is None
             if self._size == 0 and not self.digest.matches(b""):
                 # Nothing can be withheld from a reader of nothing.
                 raise UpstreamInvalid("the upstream says that the blob is empty, which it is not")
@@ -267,15 +282,6 @@ class Fill:
         if self._ingest is not None:
             with contextlib.suppress(StorageError):
                 await self._ingest.abort()
-
-    async def _measure(self) -> None:
-        """Learn the size, which readers need, from an answer whose body is not read."""
-        async with self._plan.source(0) as remote:
-            self._absent = remote is None
-            if remote is not None:
-                self._learn(remote.size)
-        if self._size is None and not self._absent:
-            raise UpstreamInvalid("no room to find out how long the blob is by downloading it")
 
     # What readers ask for.
 

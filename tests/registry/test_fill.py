@@ -8,6 +8,7 @@ import pytest
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import BlobUnknown, OCIError, TooManyRequests, UpstreamFault
 from mirror.ports.upstream import UpstreamInvalid, UpstreamThrottled, UpstreamUnreachable
+from mirror.registry.fill import MOST_UNANNOUNCED
 from mirror.registry.follow import WITHHELD, FillFailed
 from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Result
@@ -365,11 +366,32 @@ async def test_an_upstream_in_trouble_is_told_as_the_client_needs_it(
     assert await fetch(bench.blobs, route, DIGEST) == LAYER
 
 
-async def test_without_a_length_readers_wait_for_the_end(
+async def test_a_length_that_the_answer_lacks_is_asked_for(
     bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
 ) -> None:
     hub_upstream.announced[layer] = None
     client = await asking(bench, layer)
+    tap = await hub_upstream.next_tap()
+    tap.let(50_000)
+    reading = await client
+    await reading.until(50_000)
+    tap.let_rest()
+    assert await reading.complete() == LAYER
+    assert hub_upstream.count("head") == 1
+
+
+@pytest.fixture
+def unmeasured(hub_upstream: ScriptedUpstream, layer: Digest) -> Digest:
+    """A blob whose length nobody tells."""
+    hub_upstream.announced[layer] = None
+    hub_upstream.trouble["head"] = UpstreamInvalid("no length")
+    return layer
+
+
+async def test_without_a_length_readers_wait_for_the_end(
+    bench: Workbench, hub_upstream: ScriptedUpstream, unmeasured: Digest
+) -> None:
+    client = await asking(bench, unmeasured)
     tap = await hub_upstream.next_tap()
     tap.let(SIZE)
     await settle()
@@ -378,21 +400,35 @@ async def test_without_a_length_readers_wait_for_the_end(
     reading = await client
     assert await reading.complete() == LAYER
     await fills_ended()
-    assert bench.has(layer)
+    assert bench.has(unmeasured)
 
 
 async def test_without_a_length_a_wrong_body_is_refused(
-    bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
+    bench: Workbench, hub_upstream: ScriptedUpstream, unmeasured: Digest
 ) -> None:
-    hub_upstream.announced[layer] = None
-    client = await asking(bench, layer)
+    client = await asking(bench, unmeasured)
     tap = await hub_upstream.next_tap()
     tap.let(SIZE - 1)
     tap.end()
     with pytest.raises(BlobUnknown):
         await client
     await fills_ended()
-    assert not bench.has(layer)
+    assert not bench.has(unmeasured)
+
+
+async def test_without_a_length_it_is_not_read_for_ever(
+    tmp_path: Path, hub_upstream: ScriptedUpstream, unmeasured: Digest
+) -> None:
+    bench = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
+    client = await asking(bench, unmeasured)
+    tap = await hub_upstream.next_tap()
+    step = bytes(MOST_UNANNOUNCED // 8)
+    for _ in range(9):
+        tap.send(step)
+    with pytest.raises(BlobUnknown, match="how much more"):
+        await client
+    await fills_ended()
+    assert names_in(tmp_path / "ingest") == []
 
 
 async def test_stopping_keeps_what_was_written(

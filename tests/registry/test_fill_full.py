@@ -297,8 +297,9 @@ async def test_with_neither_room_nor_a_length_it_is_refused(
 ) -> None:
     hub_upstream.put_blob(NAME, DIGEST, LAYER)
     hub_upstream.announced[DIGEST] = None
+    hub_upstream.trouble["head"] = UpstreamInvalid("no length")
     bench = full_half_way(tmp_path, hub_upstream)
-    with pytest.raises(BlobUnknown, match="no room"):
+    with pytest.raises(BlobUnknown, match="no length"):
         await bench.blobs.get(MIRROR, DIGEST)
     await bench.close()
 
@@ -327,7 +328,7 @@ async def test_full_and_absent(tmp_path: Path, hub_upstream: ScriptedUpstream) -
 
 async def test_full_and_out_of_reach(tmp_path: Path, hub_upstream: ScriptedUpstream) -> None:
     hub_upstream.put_blob(NAME, DIGEST, LAYER)
-    hub_upstream.trouble["blob"] = UpstreamUnreachable("no answer")
+    hub_upstream.trouble["head"] = UpstreamUnreachable("no answer")
     bench = full_when_begun(tmp_path, hub_upstream)
     with pytest.raises(BlobUnknown, match="no answer"):
         await bench.blobs.get(MIRROR, DIGEST)

@@ -201,6 +201,7 @@ async def test_without_a_length_it_goes_on_too(
     bench: Workbench, hub_upstream: ScriptedUpstream
 ) -> None:
     hub_upstream.announced[DIGEST] = None
+    hub_upstream.trouble["head"] = UpstreamInvalid("no length")
     client = asyncio.create_task(begin(bench.blobs, MIRROR, DIGEST))
     tap = await hub_upstream.next_tap()
     tap.let(300_000)

@@ -83,7 +83,8 @@ class Connection(asyncio.Protocol):
         return data
 
     async def write(self, data: bytes | memoryview) -> None:
-        if self._lost:
+        # A transport that broke tells only in the next round of the loop, and until then takes all.
+        if self._lost or self._transport.is_closing():
             raise PeerGoneError
         self._transport.write(data)
         await self._news.until(lambda: not self._paused or self._lost)
