@@ -3,8 +3,7 @@
 import asyncio
 import errno
 import os
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,31 +62,16 @@ def full_when_begun(folder: Path, upstream: ScriptedUpstream) -> Workbench:
     return set_up(disk_ground(folder, checkpoint=full_at("ingest.created")), {HUB: upstream})
 
 
-def full_at_the_first_byte(folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    return of_files_no_longer_than(0, folder, upstream)
+def full_at_the_first_byte(_folder: Path, upstream: ScriptedUpstream) -> Workbench:
+    return set_up(memory_ground(0), {HUB: upstream})
 
 
-def full_half_way(folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    return of_files_no_longer_than(HALF, folder, upstream)
+def full_half_way(_folder: Path, upstream: ScriptedUpstream) -> Workbench:
+    return set_up(memory_ground(HALF), {HUB: upstream})
 
 
-def full_near_the_end(folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    return of_files_no_longer_than(SIZE - 1, folder, upstream)
-
-
-def of_files_no_longer_than(limit: int, folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    """Of this whole process, until the test is over: EFBIG, as real as ENOSPC."""
-    bench = set_up(disk_ground(folder), {HUB: upstream})
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
-    return bench
-
-
-@pytest.fixture(autouse=True)
-def _files_of_any_length() -> Iterator[None]:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+def full_near_the_end(_folder: Path, upstream: ScriptedUpstream) -> Workbench:
+    return set_up(memory_ground(SIZE - 1), {HUB: upstream})
 
 
 AT_ONCE: list[Make] = [larger_than_the_cache, no_space_to_be_made, full_when_begun]
