@@ -13,7 +13,7 @@ from mirror.api.headers import (
     without_content,
 )
 from mirror.api.path import ResourcePath
-from mirror.api.request import namespace_header, namespaces
+from mirror.api.request import namespace_header, route_of
 from mirror.api.sending import Outcome, send
 from mirror.api.services import SERVICES, Services
 from mirror.oci.byte_range import (
@@ -32,7 +32,7 @@ from mirror.registry.refusal import refuse
 
 async def get_blob(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     services = request.app[SERVICES]
-    route = services.router.route(path.name, namespaces(request))
+    route = route_of(request, path.name)
     digest = parse_digest(path.item)
     has_it = matches_entity_tag(request.headers.getall("If-None-Match", ()), digest)
     if request.method == "HEAD" or has_it:

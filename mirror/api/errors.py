@@ -20,6 +20,8 @@ from mirror.oci.errors import (
 )
 from mirror.ports.blobs import StorageError
 from mirror.ports.metadata import MetadataError
+from mirror.ports.upstream import UpstreamError
+from mirror.registry.follow import FillFailed
 from mirror.registry.statistics import Result
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,7 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
             raise NameInvalid("this server speaks HTTP/1.1 and HTTP/1.0")
         response = await handler(request)
     except OCIError as error:
+        _tell(request, error)
         response = error_response(error)
     except web.HTTPException as error:
         response = of_framework(error)
@@ -81,6 +84,12 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     if request.can_read_body:
         response.force_close()
     return response
+
+
+def _tell(request: web.Request, error: OCIError) -> None:
+    """Operators shall see why their clients fall back; what is simply not there is no trouble."""
+    if isinstance(error.__cause__, UpstreamError | FillFailed):
+        log.warning("refused %s %s: %s", request.method, request.path[:255], error.message)
 
 
 def of_framework(error: web.HTTPException) -> web.Response:

@@ -14,7 +14,7 @@ from mirror.api.headers import (
 )
 from mirror.api.path import ResourcePath
 from mirror.api.prepared import PreparedAnswers, Question
-from mirror.api.request import namespace_header, namespaces
+from mirror.api.request import namespace_header, route_of
 from mirror.api.services import SERVICES, Services
 from mirror.oci.digest import Digest
 from mirror.oci.reference import Reference, parse_reference
@@ -26,7 +26,7 @@ PREPARED: web.AppKey[PreparedAnswers] = web.AppKey("prepared", PreparedAnswers)
 
 async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     services = request.app[SERVICES]
-    route = services.router.route(path.name, namespaces(request))
+    route = route_of(request, path.name)
     reference = parse_reference(path.item)
     answer = services.manifests.peek(route, reference)
     if answer is None:

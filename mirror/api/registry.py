@@ -12,7 +12,7 @@ from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
 from mirror.api.manifests import get_manifest
 from mirror.api.path import Resource, ResourcePath, parse_path
-from mirror.api.request import namespaces
+from mirror.api.request import route_of
 from mirror.api.services import SERVICES
 from mirror.oci.digest import parse_digest
 from mirror.oci.errors import (
@@ -23,7 +23,6 @@ from mirror.oci.errors import (
     Unavailable,
     Unsupported,
 )
-from mirror.registry.routing import Route
 
 log = logging.getLogger(__name__)
 
@@ -85,14 +84,14 @@ def _is_ours(request: web.Request) -> bool:
 
 def _unsupported(request: web.Request, path: ResourcePath) -> web.Response:
     # The name is judged first: a malformed one is its sender's mistake whatever the method.
-    _route(request, path)
+    route_of(request, path.name)
     error = Unsupported("this mirror is for pulling; push to the registry it mirrors")
     return error_response(error, allow=PULLING)
 
 
 def _absence(request: web.Request, path: ResourcePath) -> OCIError:
     """The 404 for what a registry for pulling may lack. Raises what is wrong with the path."""
-    _route(request, path)
+    route_of(request, path.name)
     match path.resource:
         case Resource.UPLOAD:
             return BlobUploadUnknown("this mirror takes no uploads")
@@ -102,7 +101,3 @@ def _absence(request: web.Request, path: ResourcePath) -> OCIError:
             return ManifestUnknown("this mirror does not list referrers")
         case _:
             return NameUnknown("this mirror does not list tags")
-
-
-def _route(request: web.Request, path: ResourcePath) -> Route:
-    return request.app[SERVICES].router.route(path.name, namespaces(request))

@@ -1,8 +1,27 @@
 """What handlers read from a request."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiohttp import web
+
+from mirror.api.services import SERVICES
+from mirror.registry.routing import Approach, Route
+
+MIRROR = "mirror-"
+"""How servers like this one begin their name in a ``Via`` header."""
+
+
+def route_of(request: web.Request, name: str) -> Route:
+    """What the name in the path means. Raises what routing raises.
+
+    Another mirror is told the truth: it has no origin to fall back on but us, and would take a
+    404 for news about the image.
+    """
+    route = request.app[SERVICES].router.route(name, namespaces(request))
+    if any(MIRROR in via for via in request.headers.getall("Via", ())):
+        return replace(route, approach=Approach.DIRECT)
+    return route
 
 
 def namespaces(request: web.Request) -> Sequence[str]:

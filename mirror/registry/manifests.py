@@ -161,7 +161,8 @@ class Manifests:
                 # What the tag was said to name is gone: it may name something else by now.
                 return await self._resolve_cold(route, tag, None, content=content)
             raise _unknown(repository, tag)
-        handling = Handling(result, ttl=self._ttl(repository, tag, checked.record))
+        ttl = self._ttl(repository, tag, checked.record)
+        handling = Handling(result, ttl=ttl, stored=manifest is not None)
         if manifest is not None:
             return _answer(repository, manifest, handling)
         return ManifestAnswer(repository, checked.record.descriptor, None, handling)
