@@ -10,7 +10,14 @@ import re
 import pytest
 
 from tests.api.site import BLOB, BY_DIGEST, INDEX, LAYER, NAME, TAGGED, Site
-from tests.api.wire import Ending, NotHttpError, connected, parse_answer, parse_answers, request
+from tests.api.wire import (
+    NotHttpError,
+    connected,
+    exchanged,
+    parse_answer,
+    parse_answers,
+    request,
+)
 from tests.simulated_hub import blob
 
 SHARED = pytest.mark.asyncio(loop_scope="module")
@@ -84,19 +91,6 @@ SMUGGLING = {
     "a folded coding": (b"Transfer-Encoding:", b" chunked"),
     "a length in the target": (b"X: y\rContent-Length: 5",),
 }
-
-
-async def exchanged(port: int, data: bytes, *, end: bool = True) -> tuple[bytes, Ending]:
-    """What comes back for these bytes, sent as fast as they are taken."""
-    async with connected(port) as line, asyncio.timeout(5):
-        reading = asyncio.create_task(line.rest())
-        try:
-            await line.send(data)
-            if end:
-                line.end()
-        except ConnectionError:
-            pass  # it was refused before it was all sent
-        return await reading
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
@@ -263,7 +257,7 @@ async def test_a_body_that_turns_out_malformed_is_not_waited_for(held: Site) -> 
 async def test_who_reads_a_body_hears_that_it_is_malformed(held: Site) -> None:
     lines = ("Transfer-Encoding: chunked", "Content-Type: application/json")
     async with connected(held.port) as line, asyncio.timeout(5):
-        await line.send(request("/api/v1/evict", *lines, method="POST"), b"5\r\n{   ", b"zzz\r\n")
+        await line.arrive(request("/api/v1/evict", *lines, method="POST"), b"5\r\n{   ", b"zzz\r\n")
         answer = await line.answer("POST")
         assert answer.status == 400
         assert answer.errors

@@ -131,11 +131,16 @@ class Line:
     _methods: list[str] = field(default_factory=list)
 
     async def send(self, *segments: bytes) -> None:
-        """Each segment arrives on its own."""
         for segment in segments:
             self.writer.write(segment)
             await self.writer.drain()
-            await asyncio.sleep(0)
+
+    async def arrive(self, *segments: bytes) -> None:
+        """Each is read by a server of this event loop before the next one is sent."""
+        for segment in segments:
+            await self.send(segment)
+            for _ in range(4):
+                await asyncio.sleep(0)
 
     async def answer(self, method: str = "GET") -> Answer:
         """The next answer, whole. Raises EOFError when the connection ends before."""
@@ -172,6 +177,24 @@ class Line:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_no_time)
         self.writer.transport.abort()
+
+
+async def exchanged(
+    port: int, *segments: bytes, end: bool = True, patience: float = 5.0
+) -> tuple[bytes, Ending]:
+    """What comes back for these bytes until the connection ends.
+
+    The server reads each segment before the next one is sent. It may hang up before the last one.
+    With ``end`` the client closes its side after that.
+    """
+    async with connected(port) as line, asyncio.timeout(patience):
+        # At the same time, because a reset loses what was received and not yet read.
+        reading = asyncio.create_task(line.rest())
+        with contextlib.suppress(OSError):
+            await line.arrive(*segments)
+            if end:
+                line.end()
+        return await reading
 
 
 @asynccontextmanager
