@@ -7,5 +7,5 @@ Three variables of the environment make them run longer than a commit has time f
 
     LIFE_KILLS=1000    as many lives that end by kill -9 (default 30, and at most 20 s of them)
     LIFE_SWEEP=all     kill at every system call that changes the disk (default: a sample)
-    LIFE_TROUBLE=all   every cell of the matrix of troubles (default: a third of them)
+    LIFE_TROUBLE=all   every cell of the matrix of troubles (default: a sixth of them)
 """
