@@ -1,0 +1,603 @@
+"""What goes to make room, in which order, and what stays."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mirror.metadata.cached import CachedMetadata
+from mirror.oci.reference import Tag
+from mirror.ports.metadata import BlobRecord, MetadataError
+from mirror.registry import eviction as limits_of
+from mirror.registry.eviction import Idle, Victim
+from tests.registry.shelf import (
+    APP,
+    EVERYTHING,
+    HOSTED,
+    MANIFEST_SIZE,
+    NGINX,
+    REDIS,
+    SECOND,
+    Shelf,
+    digest,
+    disk_shelf,
+    memory_shelf,
+)
+from tests.registry.troubled_stores import TroubledFacts, TroubledStore
+from tests.world import SettableClock
+
+A_JUMP = timedelta(days=3650)
+
+
+@pytest.fixture(params=["memory", "disk"])
+async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+    if request.param == "memory":
+        yield memory_shelf()
+    else:
+        async with disk_shelf(tmp_path) as shelf:
+            yield shelf
+
+
+@pytest.fixture
+def facts() -> TroubledFacts:
+    return TroubledFacts()
+
+
+@pytest.fixture
+def files() -> TroubledStore:
+    return TroubledStore(SettableClock())
+
+
+@pytest.fixture
+def troubled(facts: TroubledFacts, files: TroubledStore) -> Shelf:
+    return Shelf(SettableClock(), files, CachedMetadata(facts))
+
+
+# The order.
+
+
+async def test_the_least_recently_used_goes_first(shelf: Shelf) -> None:
+    first = await shelf.put_image(NGINX, "first", {"a": 100})
+    second = await shelf.put_image(REDIS, "second", {"b": 100})
+    third = await shelf.put_image(APP, "third", {"c": 100})
+    await shelf.use(NGINX, first)
+    report = await shelf.evict(1)
+    assert [victim.digest for victim in report.victims] == [second]
+    assert await shelf.has(NGINX, first)
+    assert await shelf.has(APP, third)
+    assert not await shelf.holds(second)
+    assert not await shelf.holds(digest("b", 100))
+
+
+async def test_blobs_that_nobody_needs_go_in_the_same_order(shelf: Shelf) -> None:
+    old = await shelf.put_blob(NGINX, "old", 100)
+    image = await shelf.put_image(NGINX, "image", {"a": 100})
+    new = await shelf.put_blob(NGINX, "new", 100)
+    report = await shelf.evict()
+    assert [victim.digest for victim in report.victims] == [old, image, new]
+    assert report.freed == 300 + MANIFEST_SIZE
+    assert await shelf.stored() == {}
+
+
+async def test_an_unneeded_blob_that_was_used_is_younger(shelf: Shelf) -> None:
+    old = await shelf.put_blob(NGINX, "old", 100)
+    new = await shelf.put_blob(NGINX, "new", 100)
+    await shelf.use(None, old)
+    report = await shelf.evict(1)
+    assert [victim.digest for victim in report.victims] == [new]
+
+
+async def test_no_more_goes_than_is_needed(shelf: Shelf) -> None:
+    for name in "abcde":
+        await shelf.put_image(NGINX, name, {f"of {name}": 100})
+    report = await shelf.evict(2 * (100 + MANIFEST_SIZE))
+    assert [victim.digest for victim in report.victims] == [digest("a"), digest("b")]
+    assert report.freed == report.needed
+    report = await shelf.evict(100 + MANIFEST_SIZE + 1)
+    assert [victim.digest for victim in report.victims] == [digest("c"), digest("d")]
+
+
+async def test_nothing_goes_when_nothing_is_needed(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "image", {"a": 100})
+    await shelf.put_blob(NGINX, "loose", 100)
+    report = await shelf.evict(0)
+    assert (report.freed, report.count, report.victims) == (0, 0, ())
+    assert len(await shelf.stored()) == 3
+
+
+async def test_a_victim_is_told_with_all_that_is_known_of_it(shelf: Shelf) -> None:
+    image = await shelf.put_image(NGINX, "image", {"a": 100}, tag="1.25")
+    await shelf.use(NGINX, image)
+    used_at = shelf.clock.now()
+    loose = await shelf.put_blob(NGINX, "loose", 50)
+    report = await shelf.evict()
+    assert report.victims == (
+        Victim(image, 100 + MANIFEST_SIZE, used_at, NGINX, ("1.25",)),
+        Victim(loose, 50, used_at + SECOND),
+    )
+    assert report.reason == "the test"
+    assert report.needed == EVERYTHING
+    assert report.kept == ()
+    assert await shelf.facts.get_tag(NGINX, Tag("1.25")) is None
+
+
+# Whole images.
+
+
+async def test_a_layer_of_an_image_that_stays_stays(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "old", {"shared": 100, "old": 50})
+    young = await shelf.put_image(REDIS, "young", {"shared": 100})
+    report = await shelf.evict(1)
+    assert report.freed == 50 + MANIFEST_SIZE
+    assert await shelf.has(REDIS, young)
+    assert await shelf.holds(digest("shared", 100))
+    assert not await shelf.holds(digest("old", 50))
+    assert await shelf.facts.get_blob(NGINX, digest("shared", 100)) is None
+
+
+async def test_a_shared_layer_goes_with_the_last_image(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "one", {"shared": 100})
+    await shelf.put_image(REDIS, "two", {"shared": 100})
+    await shelf.put_image(APP, "three", {"shared": 100})
+    report = await shelf.evict()
+    assert [victim.size for victim in report.victims] == [10, 10, 110]
+    assert report.freed == 130
+    assert await shelf.stored() == {}
+
+
+async def test_a_shared_layer_goes_with_the_last_image_of_another_pass(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "one", {"shared": 100})
+    await shelf.put_image(REDIS, "two", {"shared": 100})
+    assert (await shelf.evict(1)).freed == MANIFEST_SIZE
+    assert await shelf.holds(digest("shared", 100))
+    assert (await shelf.evict(1)).freed == 100 + MANIFEST_SIZE
+    assert await shelf.stored() == {}
+
+
+async def test_a_manifest_of_two_repositories_goes_with_the_second(shelf: Shelf) -> None:
+    same = await shelf.put_image(NGINX, "same", {"a": 100})
+    await shelf.put_image(REDIS, "same", {"a": 100})
+    assert (await shelf.evict(0)).count == 0
+    assert [victim.size for victim in (await shelf.evict()).victims] == [0, 110]
+    assert not await shelf.holds(same)
+
+
+async def test_an_index_goes_with_what_is_below_it(shelf: Shelf) -> None:
+    amd = await shelf.put_image(NGINX, "amd", {"a": 100})
+    arm = await shelf.put_image(NGINX, "arm", {"b": 100})
+    index = await shelf.put_index(NGINX, "index", [amd, arm])
+    other = await shelf.put_image(REDIS, "other", {"c": 100})
+    await shelf.use(REDIS, other)
+    await shelf.use(NGINX, index)
+    await shelf.put_image(APP, "young", {"d": 100})
+    report = await shelf.evict(120)
+    assert {victim.digest for victim in report.victims} == {other, index, amd, arm}
+    assert await shelf.stored() == {digest("young"): 10, digest("d", 100): 100}
+
+
+async def test_of_the_same_moment_only_the_same_repository_goes_along(shelf: Shelf) -> None:
+    one = await shelf.put_image(NGINX, "one", {"a": 100})
+    two = await shelf.put_image(REDIS, "two", {"b": 100})
+    three = await shelf.put_image(NGINX, "three", {"c": 100})
+    for repository, used in ((NGINX, one), (REDIS, two), (NGINX, three)):
+        shelf.touch(repository, used)
+        shelf.clock.advance(-SECOND)
+    await shelf.housekeeping.flush()
+    report = await shelf.evict(1)
+    assert {victim.digest for victim in report.victims} == {one, three}
+    assert await shelf.has(REDIS, two)
+
+
+async def test_a_child_that_was_pulled_by_digest_stays(shelf: Shelf) -> None:
+    amd = await shelf.put_image(NGINX, "amd", {"a": 100})
+    arm = await shelf.put_image(NGINX, "arm", {"b": 100})
+    index = await shelf.put_index(NGINX, "index", [amd, arm])
+    await shelf.use(NGINX, index)
+    await shelf.use(NGINX, arm)
+    report = await shelf.evict(1)
+    assert {victim.digest for victim in report.victims} == {index, amd}
+    assert await shelf.has(NGINX, arm)
+    assert await shelf.holds(digest("b", 100))
+
+
+# What stays.
+
+
+async def test_hosted_content_never_goes(shelf: Shelf) -> None:
+    ours = await shelf.put_image(HOSTED, "ours", {"a": 100, "shared": 50})
+    loose = await shelf.put_blob(HOSTED, "pushed", 70)
+    await shelf.put_image(NGINX, "theirs", {"shared": 50})
+    report = await shelf.evict()
+    assert [victim.digest for victim in report.victims] == [digest("theirs")]
+    assert await shelf.has(HOSTED, ours)
+    assert set(await shelf.stored()) == {ours, loose, digest("a", 100), digest("shared", 50)}
+
+
+async def test_what_its_upstream_could_not_give_again_stays(shelf: Shelf) -> None:
+    image = await shelf.put_image(NGINX, "image", {"a": 100, "shared": 50})
+    loose = await shelf.put_blob(NGINX, "loose", 100)
+    other = await shelf.put_image(APP, "other", {"b": 100, "shared": 50})
+    shelf.frozen.add("docker.io")
+    report = await shelf.evict()
+    assert [victim.digest for victim in report.victims] == [other]
+    assert report.kept == (("docker.io could not give it again now", 2),)
+    for stays in (image, loose, digest("a", 100), digest("shared", 50)):
+        assert await shelf.holds(stays)
+    shelf.frozen.clear()
+    assert (await shelf.evict()).kept == ()
+    assert await shelf.stored() == {}
+
+
+async def test_every_reason_is_counted(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "nginx", {"a": 100})
+    await shelf.put_image(APP, "app", {"b": 100})
+    await shelf.put_image(APP, "app 2", {"c": 100})
+    shelf.frozen.update(("docker.io", "ghcr.io"))
+    assert (await shelf.evict()).kept == (
+        ("docker.io could not give it again now", 1),
+        ("ghcr.io could not give it again now", 2),
+    )
+
+
+async def test_what_is_kept_though_younger_than_the_victims_is_not_counted(shelf: Shelf) -> None:
+    await shelf.put_image(APP, "app", {"a": 100})
+    await shelf.put_image(NGINX, "nginx", {"b": 100})
+    shelf.frozen.add("docker.io")
+    assert (await shelf.evict(1)).kept == ()
+
+
+async def test_what_is_in_use_stays(shelf: Shelf) -> None:
+    image = await shelf.put_image(NGINX, "image", {"a": 100})
+    loose = await shelf.put_blob(NGINX, "loose", 100)
+    filled = await shelf.put_blob(NGINX, "filled", 100)
+    shelf.filling.add(filled)
+    with shelf.using.hold(digest("a", 100)), shelf.using.hold(loose):
+        report = await shelf.evict()
+    assert report.victims == ()
+    assert report.kept == (("in use", 3),)
+    shelf.filling.clear()
+    assert (await shelf.evict()).count == 3
+    assert not await shelf.has(NGINX, image)
+
+
+async def test_what_was_used_while_uses_could_not_be_written_stays(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    """Between the flush and the look at it, as far as the eviction is concerned."""
+    image = await troubled.put_image(NGINX, "image", {"a": 100})
+    loose = await troubled.put_blob(NGINX, "loose", 100)
+
+    async def use() -> None:
+        troubled.touch(NGINX, image)
+        troubled.touch(None, loose)
+
+    troubled.touch(NGINX, digest("unknown"))
+    facts.during_writes = use
+    report = await troubled.evict()
+    assert report.victims == ()
+    assert report.kept == (("used just now", 2),)
+
+
+async def test_one_more_protection_is_one_more_function(shelf: Shelf) -> None:
+    pinned = await shelf.put_image(NGINX, "pinned", {"a": 100}, tag="1.25")
+    await shelf.put_image(NGINX, "other", {"b": 100}, tag="1.24")
+
+    def pin(idle: Idle) -> str | None:
+        return "pinned by the release team" if "1.25" in getattr(idle, "tags", ()) else None
+
+    shelf.more_protections = (pin,)
+    report = await shelf.evict()
+    assert [victim.digest for victim in report.victims] == [digest("other")]
+    assert report.kept == (("pinned by the release team", 1),)
+    assert await shelf.has(NGINX, pinned)
+    assert await shelf.holds(digest("a", 100))
+
+
+# What happens while it goes on.
+
+
+async def test_a_manifest_used_between_plan_and_removal_stays(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    used = await troubled.put_image(NGINX, "used", {"a": 100})
+    await troubled.put_image(NGINX, "other", {"b": 100})
+
+    async def use() -> None:
+        troubled.clock.advance(SECOND)
+        await troubled.use(NGINX, used)
+
+    facts.before_evict = use
+    report = await troubled.evict()
+    assert report.freed == 100 + MANIFEST_SIZE
+    assert await troubled.has(NGINX, used)
+    assert await troubled.holds(digest("a", 100))
+    assert await troubled.holds(used)
+    assert not await troubled.holds(digest("b", 100))
+
+
+async def test_a_blob_used_between_plan_and_removal_stays(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    loose = await troubled.put_blob(NGINX, "loose", 100)
+    await troubled.put_blob(NGINX, "other", 100)
+
+    async def use() -> None:
+        await troubled.use(None, loose)
+
+    facts.before_deleting_blobs = use
+    assert (await troubled.evict()).freed == 100
+    assert await troubled.holds(loose)
+
+
+async def test_a_use_that_is_not_written_keeps_what_is_planned(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    """The batch before is being removed when it is used: in memory, as every use."""
+    count = limits_of.BATCH + 1
+    for number in range(count):
+        await troubled.put_blob(NGINX, f"{number}", 10)
+    last = digest(f"{count - 1}", 10)
+
+    async def use() -> None:
+        troubled.touch(None, last)
+
+    facts.before_deleting_blobs = use
+    assert (await troubled.evict()).freed == 10 * (count - 1)
+    assert await troubled.holds(last)
+
+
+async def test_what_a_use_has_moved_ahead_of_the_scan_is_not_taken_there(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    """Rounds end while rows are still to come, so that the scan meets it a second time."""
+    first = await troubled.put_image(NGINX, "first", {"a": 100})
+    for number in range(limits_of.ROUND):
+        await troubled.put_blob(NGINX, f"{number}", 10)
+
+    async def use() -> None:
+        if not facts.evictions:
+            await troubled.use(NGINX, first)
+
+    facts.before_evict = use
+    report = await troubled.evict()
+    assert report.kept == (("used just now", 1),)
+    assert await troubled.has(NGINX, first)
+    assert set(await troubled.stored()) == {first, digest("a", 100)}
+    assert report.freed == 10 * limits_of.ROUND
+
+
+async def test_more_goes_where_less_was_freed_than_planned(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    used = await troubled.put_image(NGINX, "used", {"a": 100})
+    for name in "bcd":
+        await troubled.put_image(NGINX, name, {f"of {name}": 100})
+
+    async def use() -> None:
+        if not facts.evictions:
+            await troubled.use(NGINX, used)
+
+    facts.before_evict = use
+    report = await troubled.evict(2 * 110)
+    assert report.freed == 2 * 110
+    assert await troubled.has(NGINX, used)
+    assert await troubled.has(NGINX, digest("d"))
+
+
+async def test_an_upstream_that_breaks_down_meanwhile_keeps_its_content(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    """Planning takes seconds where there is much; a later batch sees what has happened."""
+    for number in range(limits_of.BATCH):
+        await troubled.put_image(APP, f"{number}", {})
+    image = await troubled.put_image(NGINX, "image", {"a": 100})
+
+    async def break_down() -> None:
+        troubled.frozen.add("docker.io")
+
+    facts.before_evict = break_down
+    await troubled.evict()
+    assert await troubled.has(NGINX, image)
+    assert await troubled.holds(digest("a", 100))
+    assert not await troubled.has(APP, digest("0"))
+
+
+async def test_an_image_pulled_meanwhile_keeps_its_layers(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    await troubled.put_image(NGINX, "old", {"shared": 100})
+
+    async def pull() -> None:
+        await troubled.put_image(REDIS, "new", {"shared": 100})
+
+    facts.before_evict = pull
+    await troubled.evict()
+    assert await troubled.has(REDIS, digest("new"))
+    assert await troubled.holds(digest("shared", 100))
+
+
+async def test_a_push_meanwhile_keeps_what_it_mounted(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    await troubled.put_image(NGINX, "old", {"shared": 100})
+
+    async def mount() -> None:
+        await facts.link_blob(HOSTED, digest("shared", 100))
+
+    facts.before_deleting_blobs = mount
+    await troubled.evict()
+    assert await troubled.holds(digest("shared", 100))
+
+
+async def test_rows_go_before_files(troubled: Shelf, files: TroubledStore) -> None:
+    image = await troubled.put_image(NGINX, "image", {"a": 100})
+    seen = []
+
+    async def look() -> None:
+        seen.append(troubled.has_file(image))
+        seen.append(await troubled.facts.get_stored(image) is None)
+        seen.append(not await troubled.has(NGINX, image))
+
+    files.before_delete = look
+    await troubled.evict()
+    assert seen == [True, True, True]
+
+
+async def test_files_that_stay_are_told_and_not_counted(
+    troubled: Shelf, files: TroubledStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    await troubled.put_image(NGINX, "image", {"a": 100, "b": 50})
+    files.undeletable.add(digest("a", 100))
+    report = await troubled.evict()
+    assert report.freed == 50 + MANIFEST_SIZE
+    assert f"1 files could not be deleted, {digest('a', 100)} among them" in caplog.text
+    assert troubled.statistics.total("evicted_bytes") == 50 + MANIFEST_SIZE
+    assert troubled.statistics.total("evicted") == 2
+    assert troubled.has_file(digest("a", 100))
+    assert await troubled.facts.get_stored(digest("a", 100)) is None
+
+
+@pytest.mark.parametrize("method", ["evict", "record_uses"])
+async def test_a_store_that_fails_loses_nothing(
+    troubled: Shelf, facts: TroubledFacts, method: str
+) -> None:
+    image = await troubled.put_image(NGINX, "image", {"a": 100})
+    troubled.touch(None, digest("a", 100))
+    facts.failing.add(method)
+    with pytest.raises(MetadataError):
+        await troubled.evict()
+    facts.failing.clear()
+    assert await troubled.has(NGINX, image)
+    assert await troubled.holds(digest("a", 100))
+    assert (await troubled.evict()).freed == 110
+
+
+# Looking without touching.
+
+
+async def fill_with_everything(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "one", {"shared": 100, "a": 50}, tag="1")
+    await shelf.put_image(APP, "frozen", {"shared": 100, "b": 40}, tag="2")
+    two = await shelf.put_image(REDIS, "two", {"shared": 100, "c": 30})
+    await shelf.put_index(REDIS, "index", [two], tag="3")
+    await shelf.put_blob(REDIS, "loose", 20)
+    await shelf.put_image(HOSTED, "ours", {"c": 30, "d": 10}, tag="4")
+    await shelf.put_image(NGINX, "young", {"a": 50, "e": 60})
+    shelf.frozen.add("ghcr.io")
+
+
+@pytest.mark.parametrize("needed", [0, 1, 60, 100, 130, EVERYTHING])
+async def test_a_dry_run_says_what_the_real_one_does(shelf: Shelf, needed: int) -> None:
+    await fill_with_everything(shelf)
+    planned = await shelf.evict(needed, dry_run=True)
+    before = await shelf.stored()
+    done = await shelf.evict(needed)
+    assert planned.dry_run
+    assert not done.dry_run
+    assert planned.victims == done.victims
+    assert (planned.freed, planned.count, planned.kept, planned.reason, planned.needed) == (
+        done.freed,
+        done.count,
+        done.kept,
+        done.reason,
+        done.needed,
+    )
+    after = await shelf.stored()
+    assert sum(before.values()) - sum(after.values()) == done.freed
+
+
+async def test_a_dry_run_changes_nothing(shelf: Shelf) -> None:
+    await fill_with_everything(shelf)
+    await shelf.housekeeping.flush()
+
+    async def everything() -> object:
+        return (
+            await shelf.facts.list_idle_manifests(None, 100),
+            await shelf.facts.list_idle_blobs(None, 100),
+            await shelf.facts.list_images(None, None, 100),
+            await shelf.facts.totals(),
+            await shelf.facts.load_counters(),
+            await shelf.stored(),
+            shelf.statistics.samples(),
+        )
+
+    before = await everything()
+    assert (await shelf.evict(dry_run=True)).count
+    await shelf.housekeeping.flush()
+    assert await everything() == before
+
+
+async def test_counters_tell_what_went(shelf: Shelf) -> None:
+    await shelf.put_image(NGINX, "image", {"a": 100})
+    await shelf.evict()
+    assert shelf.statistics.total("evicted_bytes") == 110
+    assert shelf.statistics.total("evicted") == 2
+
+
+# A great many.
+
+
+async def test_more_than_a_round_and_a_batch_go_in_several_transactions(
+    troubled: Shelf, facts: TroubledFacts
+) -> None:
+    count = limits_of.ROUND + limits_of.BATCH + 1
+    for number in range(count):
+        await troubled.put_blob(NGINX, f"{number}", 10)
+    planned = await troubled.evict(dry_run=True)
+    assert facts.evictions == []
+    report = await troubled.evict()
+    assert report.count == planned.count == count
+    assert len(report.victims) == limits_of.MOST_NAMED
+    assert report.victims == planned.victims
+    assert report.freed == planned.freed == 10 * count
+    assert max(blobs for _, blobs in facts.evictions) == limits_of.BATCH
+    assert sum(blobs for _, blobs in facts.evictions) == count
+    assert await troubled.stored() == {}
+
+
+async def test_layers_are_shared_across_rounds(shelf: Shelf) -> None:
+    if isinstance(shelf.store, TroubledStore):
+        raise AssertionError
+    await shelf.put_image(NGINX, "first", {"shared": 100})
+    for number in range(5):
+        await shelf.put_blob(NGINX, f"{number}", 10)
+    await shelf.put_image(NGINX, "last", {"shared": 100})
+    report = await shelf.evict()
+    assert report.freed == 2 * MANIFEST_SIZE + 100 + 50
+
+
+# Clocks.
+
+
+@pytest.mark.parametrize("jump", [A_JUMP, -A_JUMP])
+async def test_a_clock_that_jumps_changes_nothing(shelf: Shelf, jump: timedelta) -> None:
+    for name in "abc":
+        await shelf.put_image(NGINX, name, {f"of {name}": 100})
+    shelf.clock.jump(jump)
+    assert (await shelf.evict(0)).count == 0
+    report = await shelf.evict(1)
+    assert [victim.digest for victim in report.victims] == [digest("a")]
+    assert report.freed == 110
+    assert await shelf.has(NGINX, digest("b"))
+    assert await shelf.has(NGINX, digest("c"))
+
+
+@pytest.mark.parametrize("jump", [A_JUMP, -A_JUMP])
+async def test_after_a_jump_everything_may_still_go(shelf: Shelf, jump: timedelta) -> None:
+    await shelf.put_image(NGINX, "before", {"a": 100})
+    await shelf.put_blob(NGINX, "loose", 100)
+    shelf.clock.jump(jump)
+    await shelf.put_image(REDIS, "after", {"b": 100})
+    await shelf.evict()
+    assert await shelf.stored() == {}
+
+
+async def test_a_recorded_size_is_what_counts(shelf: Shelf) -> None:
+    """A row without its file frees what it said, and does no harm."""
+    image = await shelf.put_image(NGINX, "image", {"a": 100})
+    await shelf.store.delete(digest("a", 100))
+    assert (await shelf.evict()).freed == 110
+    assert not await shelf.has(NGINX, image)
+    assert await shelf.facts.get_blob(NGINX, digest("a", 100)) is None
+    assert await shelf.facts.totals() != BlobRecord(image, 0)
