@@ -70,7 +70,7 @@ class CachedMetadata:
 
     async def put_tag(self, repository: Repository, tag: Tag, record: TagRecord) -> None:
         change = self._store.put_tag(repository, tag, record)
-        await self._finish(self._tags.write(repository, tag, kept_record(record), change))
+        await self._finish(self._tags.write(repository, {tag: kept_record(record)}, change))
 
     async def delete_tag(self, repository: Repository, tag: Tag) -> bool:
         return await self._finish(self._delete_tag(repository, tag))
@@ -85,7 +85,10 @@ class CachedMetadata:
         references: References | None,
         stored_at: datetime,
     ) -> None:
-        await self._finish(self._put_manifest(repository, descriptor, references, stored_at))
+        change = self._store.put_manifest(repository, descriptor, references, stored_at)
+        # A client that got the manifest asks for its blobs next.
+        sizes = {blob.digest: blob.size for blob in references.blobs} if references else {}
+        await self._finish(self._linked_sizes.write(repository, sizes, change))
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> bool:
         return await self._finish(self._delete_manifest(repository, digest))
@@ -101,7 +104,7 @@ class CachedMetadata:
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
         change = self._store.put_blob(repository, blob, stored_at)
-        await self._finish(self._blobs.write(repository, blob.digest, blob, change))
+        await self._finish(self._blobs.write(repository, {blob.digest: blob}, change))
 
     async def link_blob(self, repository: Repository, digest: Digest) -> None:
         await self._store.link_blob(repository, digest)
@@ -155,20 +158,6 @@ class CachedMetadata:
             return await self._store.delete_tag(repository, tag)
         finally:
             self._tags.forget(repository, tag)
-
-    async def _put_manifest(
-        self,
-        repository: Repository,
-        descriptor: Descriptor,
-        references: References | None,
-        stored_at: datetime,
-    ) -> None:
-        """Adds to what is known, and contradicts nothing but sizes."""
-        try:
-            await self._store.put_manifest(repository, descriptor, references, stored_at)
-        finally:
-            for blob in references.blobs if references else ():
-                self._linked_sizes.forget(repository, blob.digest)
 
     async def _delete_manifest(self, repository: Repository, digest: Digest) -> bool:
         try:

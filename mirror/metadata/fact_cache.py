@@ -3,8 +3,8 @@
 Only what is there is remembered, never that something is not.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -61,16 +61,23 @@ class FactCache(Generic[K, V]):
             self._remember(repository, key, fact)
         return fact
 
-    async def write(self, repository: Repository, key: K, fact: V, change: Awaitable[None]) -> None:
-        """Make the change that makes this the fact. Two at once: which came last is not known."""
-        with self._asking(repository, key) as question:
+    async def write(
+        self, repository: Repository, facts: Mapping[K, V], change: Awaitable[None]
+    ) -> None:
+        """Make the change after which these are the facts.
+
+        Two at once about the same: which came last is not known, and neither is remembered.
+        """
+        with ExitStack() as asking:
+            questions = {key: asking.enter_context(self._asking(repository, key)) for key in facts}
             try:
                 await change
             finally:
-                was_alone = not question.is_overtaken
-                self.forget(repository, key)
-        if was_alone:
-            self._remember(repository, key, fact)
+                unsure = {key for key, question in questions.items() if question.is_overtaken}
+                for key in facts:
+                    self.forget(repository, key)
+        for key in facts.keys() - unsure:
+            self._remember(repository, key, facts[key])
 
     def forget(self, repository: Repository, key: K) -> None:
         for question in self._questions.get(key, ()):

@@ -133,9 +133,17 @@ def _create_file(path: Path) -> None:
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except FileExistsError:
-        return
+        _check_file(path)
     except OSError as error:
         raise MetadataError(f"cannot create {path}: {error.strerror}") from error
+
+
+def _check_file(path: Path) -> None:
+    """Before the driver tries: it says less, and its thread may outlive the attempt."""
+    if not path.is_file():
+        raise MetadataError(f"{path} is not a file: move it away, or name another data folder")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise MetadataError(f"{path} may not be read and written by this user: change its owner")
 
 
 async def _connect(opening: _Opening) -> Lane:

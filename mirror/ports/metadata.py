@@ -100,7 +100,8 @@ class BlobLinks(Protocol):
     async def linked_size(self, repository: Repository, digest: Digest) -> int | None:
         """The size in bytes that a manifest of this repository gives the blob, stored or not.
 
-        ``None``: no link, or a link that no manifest explains.
+        ``None``: no link, or a link that no manifest explains. Where manifests disagree, the size
+        is that of any of them.
         """
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:

@@ -1,14 +1,19 @@
 """A process that writes facts until it is killed, and the same facts worked out in memory.
 
-    python -m tests.metadata.crashing FILE FIRST
+    python -m tests.metadata.crashing FILE FIRST [STATEMENTS]
 
-does step after step from the given one on and prints the number of each that is done.
+does step after step from the given one on and prints the number of each that is done. After so
+many statements it kills itself.
 """
 
 import asyncio
+import os
+import signal
 import sys
 from itertools import count
 from pathlib import Path
+
+from sqlalchemy import Engine, event
 
 from mirror.metadata.sql import open_sqlite
 from mirror.oci.reference import Tag
@@ -54,7 +59,19 @@ async def take_step(store: MetadataStore, number: int) -> None:
         await store.delete_manifest(NGINX, digest(f"m{image - 3}"))
 
 
+def die_after(statements: int) -> None:
+    numbers = count(1)
+
+    def die(*_: object) -> None:
+        if next(numbers) > statements:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(Engine, "before_cursor_execute", die)
+
+
 async def main() -> None:
+    if len(sys.argv) > 3:
+        die_after(int(sys.argv[3]))
     store = await open_sqlite(Path(sys.argv[1]))
     for number in count(int(sys.argv[2])):
         await take_step(store, number)

@@ -361,19 +361,30 @@ async def test_a_blob_asked_about_before_it_was_removed_is_not_remembered_after(
     assert cached.peek_blob(NGINX, digest("a")) is None
 
 
-async def test_a_size_asked_for_before_a_manifest_was_put_is_not_remembered_after(
+async def test_the_sizes_that_a_new_manifest_tells_need_no_reading(
     beneath: SlowMetadata, cached: CachedMetadata
 ) -> None:
-    await beneath.put_manifest(NGINX, manifest("m"), image_of(layer("a", 7)), at(0))
-    beneath.answers.shut()
-    reading = asyncio.create_task(cached.linked_size(NGINX, digest("a")))
-    await beneath.answers.reached(1)
+    await cached.put_manifest(NGINX, manifest("m"), image_of(layer("a", 7), layer("b", 8)), at(0))
 
-    await cached.put_manifest(NGINX, manifest("n"), image_of(layer("a", 8)), at(0))
-    beneath.answers.open()
+    assert await cached.linked_size(NGINX, digest("a")) == 7
+    assert await cached.linked_size(NGINX, digest("b")) == 8
+    assert not beneath.reads
 
-    assert await reading == 7
-    assert await cached.linked_size(NGINX, digest("a")) == 8
+
+async def test_a_size_that_was_told_while_its_manifest_went_is_not_remembered(
+    beneath: SlowMetadata, cached: CachedMetadata
+) -> None:
+    beneath.after.shut()
+    putting = asyncio.create_task(
+        cached.put_manifest(NGINX, manifest("m"), image_of(layer("a", 7)), at(0))
+    )
+    await beneath.after.reached(1)
+    deleting = asyncio.create_task(cached.delete_manifest(NGINX, digest("m")))
+    await beneath.after.reached(2)
+    beneath.after.open()
+    await asyncio.gather(deleting, putting)
+
+    assert await cached.linked_size(NGINX, digest("a")) is None
 
 
 async def test_eviction_leaves_other_repositories_in_memory(cached: CachedMetadata) -> None:

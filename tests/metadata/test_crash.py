@@ -5,7 +5,10 @@ import random
 import signal
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
+
+import pytest
 
 from mirror.metadata.memory import MemoryMetadata
 from mirror.metadata.sql import open_sqlite
@@ -14,7 +17,6 @@ from tests.conformance.metadata import idle_blobs, idle_manifests, images
 from tests.metadata.crashing import take_step
 
 PROJECT = Path(__file__).parents[2]
-KILLS = 5
 
 
 async def everything(store: MetadataStore) -> tuple[object, ...]:
@@ -34,29 +36,43 @@ async def after(steps: int) -> tuple[object, ...]:
     return await everything(store)
 
 
-def write_and_be_killed(path: Path, first: int, more: int) -> int:
-    """How many steps were acknowledged in all."""
-    command = [sys.executable, "-m", "tests.metadata.crashing", str(path), str(first)]
+async def check(path: Path, acknowledged: int) -> int:
+    """How many steps are done: all that were acknowledged, and one more or not."""
+    store = await open_sqlite(path)
+    found = await everything(store)
+    await store.close()
+    if found == await after(acknowledged):
+        return acknowledged
+    assert found == await after(acknowledged + 1), "a step is whole, or was never begun"
+    return acknowledged + 1
+
+
+def write(
+    path: Path, first: int, *, until: int | None = None, statements: int | None = None
+) -> int:
+    """How many steps were acknowledged before the kill, those before the first one included."""
+    arguments = [str(path), str(first), *([str(statements)] if statements else [])]
+    command = [sys.executable, "-m", "tests.metadata.crashing", *arguments]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
-        for _ in range(more):
-            assert process.stdout.readline()
-        process.kill()
-        unread = process.stdout.read().splitlines()
+        lines = list(islice(process.stdout, until))
+        if until is not None:
+            process.kill()
+            lines += process.stdout.readlines()
     assert process.returncode == -signal.SIGKILL
-    return first + more + len(unread)
+    return first + len(lines)
 
 
-async def test_what_was_acknowledged_is_there_and_nothing_is_torn(path: Path) -> None:
+async def test_killed_from_outside_at_any_moment(path: Path) -> None:
     chance = random.Random(7)  # noqa: S311 - any moments will do
     done = 0
-    for _ in range(KILLS):
-        done = await asyncio.to_thread(write_and_be_killed, path, done, chance.randrange(5, 60))
+    for _ in range(3):
+        acknowledged = await asyncio.to_thread(write, path, done, until=chance.randrange(5, 60))
+        done = await check(path, acknowledged)
 
-        store = await open_sqlite(path)
-        found = await everything(store)
-        await store.close()
 
-        if found != await after(done):
-            done += 1  # the step under way was committed, and its word did not come through
-            assert found == await after(done)
+@pytest.mark.parametrize("statements", [27, 33, 41, 50, 62, 75])
+async def test_killed_between_the_statements_of_a_transaction(path: Path, statements: int) -> None:
+    acknowledged = await asyncio.to_thread(write, path, 0, statements=statements)
+
+    await check(path, acknowledged)

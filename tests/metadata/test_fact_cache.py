@@ -17,9 +17,12 @@ KEYS = "abc"
 keys = st.tuples(st.sampled_from([NGINX, REDIS, HOSTED]), st.sampled_from(KEYS))
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["remember", "peek", "forget", "forget_repository", "forget_everywhere"]),
+        st.sampled_from(
+            ["remember", "remember", "peek", "forget", "forget_repository", "forget_everywhere"]
+        ),
         keys,
-    )
+    ),
+    min_size=15,
 )
 
 
@@ -28,7 +31,7 @@ async def nothing() -> None:
 
 
 async def remember(cache: FactCache[str, int], repository: Repository, key: str, fact: int) -> None:
-    await cache.write(repository, key, fact, nothing())
+    await cache.write(repository, {key: fact}, nothing())
 
 
 @given(steps)
@@ -71,7 +74,7 @@ async def test_a_failing_write_forgets_too() -> None:
     await remember(cache, NGINX, "a", 1)
 
     with pytest.raises(OSError, match="disk"):
-        await cache.write(NGINX, "a", 2, fail())
+        await cache.write(NGINX, {"a": 2}, fail())
 
     assert cache.peek(NGINX, "a") is None
 

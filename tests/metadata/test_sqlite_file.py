@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection
@@ -122,7 +123,7 @@ async def test_one_connection_writes(path: Path) -> None:
         await database.close()
 
 
-def read_pragma(connection: Connection, name: str) -> object:
+def read_pragma(connection: Connection, name: str) -> Any:
     return connection.exec_driver_sql(f"PRAGMA {name}").scalar()
 
 
@@ -141,7 +142,7 @@ async def test_settings_that_durability_rests_on(path: Path) -> None:
     assert settings["journal_mode"] == ["wal"] * 3
     assert settings["synchronous"][0] == 2, "FULL: what was committed survives a power cut"
     assert settings["foreign_keys"][0] == 1
-    assert settings["wal_autocheckpoint"] == [1000, 0, 0]
+    assert [pages > 0 for pages in settings["wal_autocheckpoint"]] == [True, False, False]
 
 
 async def test_a_file_that_another_process_holds_can_be_read_and_not_written(path: Path) -> None:
