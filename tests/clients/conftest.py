@@ -7,6 +7,7 @@ hosts file of its own. Where CI is ``true``, what would be skipped fails.
 import contextlib
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from pathlib import Path
 
@@ -16,11 +17,14 @@ import trustme
 from tests.clients.client import Client
 from tests.clients.docker import Docker
 from tests.clients.mirror_server import OTHER, MirrorServer, upstream
+from tests.clients.relay import relayed
 from tests.clients.workshop import CLIENTS, Workshop
 from tests.simulated_hub import SimulatedHub
 
 Clients = Callable[[str], Client]
 MakeMirror = Callable[[Mapping[str, object]], Awaitable[MirrorServer]]
+
+HTTPS = 443
 
 
 def pytest_sessionstart() -> None:
@@ -83,6 +87,20 @@ async def docker(workshop: Workshop, tmp_path: Path) -> AsyncIterator[Docker]:
 @pytest.fixture
 async def other_hub() -> AsyncIterator[SimulatedHub]:
     async with SimulatedHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+async def origin(authority: trustme.CA) -> AsyncIterator[SimulatedHub]:
+    """What everybody finds at registry-1.docker.io and auth.docker.io, with their certificates."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("registry-1.docker.io", "auth.docker.io").configure_cert(tls)
+    async with (
+        SimulatedHub(tls=tls) as hub,
+        relayed("registry-1.docker.io", hub.host, HTTPS),
+        relayed("auth.docker.io", hub.token_host, HTTPS),
+    ):
+        hub.tokens.realm = "https://auth.docker.io/token"
         yield hub
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.clients.docker import first_word
-from tests.clients.mirror_server import HOST, URL
+from tests.clients.documentation import documented
+from tests.clients.mirror_server import HOST
 from tests.clients.programs import Finished, Program, clean_environment, find_program, run
 
 CONFIGURATION = """
@@ -16,12 +17,6 @@ state = "{folder}/state"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
   address = "{folder}/containerd.sock"
-"""
-
-HOSTS = """
-server = "{origin}"
-[host."{mirror}"]
-  capabilities = ["pull", "resolve"]
 """
 
 
@@ -59,11 +54,12 @@ class Ctr:
     """Environment that names the authorities to believe."""
     name: str = "containerd"
 
-    def use_mirror(self, registry: str, origin: str) -> None:
-        """What is in the registry of this name is pulled through the mirror first."""
+    def use_mirror(self, registry: str, page: str) -> None:
+        """Write the file for a registry as documented: ``page`` is its name there."""
         folder = self.hosts / registry
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "hosts.toml").write_text(HOSTS.format(origin=origin, mirror=URL))
+        text = documented("containerd.md", f"/etc/containerd/certs.d/{page}/hosts.toml")
+        (folder / "hosts.toml").write_text(text)
 
     async def command(self, *arguments: str) -> Finished:
         env = {

@@ -13,24 +13,9 @@ from typing import IO
 import pytest
 
 from tests.clients.docker import first_word
+from tests.clients.documentation import documented
 from tests.clients.images import PROGRAM
-from tests.clients.mirror_server import HOST, OTHER
 from tests.clients.programs import Finished, clean_environment, find_program, run
-
-REGISTRY = """
-[[registry]]
-prefix = "{registry}"
-location = "{registry}"
-[[registry.mirror]]
-location = "{mirror}"
-insecure = true
-"""
-
-OWN = """
-[[registry]]
-location = "{mirror}"
-insecure = true
-"""
 
 POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
 
@@ -45,13 +30,11 @@ class RegistriesConf:
 
     @classmethod
     def written(cls, folder: Path, trust: Mapping[str, str]) -> "RegistriesConf":
-        """The mirror for Docker Hub and another registry."""
-        parts = [OWN.format(mirror=HOST)]
-        for registry, mirror in (("docker.io", HOST), (OTHER, f"{HOST}/{OTHER}")):
-            parts.append(REGISTRY.format(registry=registry, mirror=mirror))
+        """What is documented: Docker Hub and another registry are pulled through the mirror."""
+        text = documented("podman.md", "/etc/containers/registries.conf.d/50-mirror.conf")
         settings = folder / ".config" / "containers"
         settings.mkdir(parents=True)
-        (settings / "registries.conf").write_text("".join(parts))
+        (settings / "registries.conf").write_text(text)
         (settings / "policy.json").write_text(json.dumps(POLICY))
         return cls(folder, trust)
 

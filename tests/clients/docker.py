@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.clients.mirror_server import URL
+from tests.clients.documentation import documented
 from tests.clients.programs import Finished, Program, clean_environment, find_program, run
 
 FALLBACK = "Attempting next endpoint"
@@ -20,14 +20,16 @@ class Dockerd:
 
     @classmethod
     def configured(cls, folder: Path, env: Mapping[str, str], *options: str) -> "Dockerd":
-        """Not started yet. Its docker.io mirror is ours."""
+        """Not started yet. Its settings are those that are documented."""
+        settings = folder / "daemon.json"
+        settings.write_text(documented("docker.md", "/etc/docker/daemon.json"))
         argv = [
             find_program("dockerd"),
             *("--data-root", str(folder / "root")),
             *("--exec-root", str(folder / "exec")),
             *("--host", f"unix://{folder}/docker.sock"),
             *("--pidfile", str(folder / "docker.pid")),
-            *("--registry-mirror", URL),
+            *("--config-file", str(settings)),
             # The first failure of a layer is tried again after 5 s, and that is all.
             *("--max-download-attempts", "2"),
             *options,

@@ -18,6 +18,7 @@ PORT = 5000
 
 HOST = f"127.0.0.1:{PORT}"
 URL = f"http://{HOST}"
+REPOSITORY = Path(__file__).parents[2]
 OTHER = "ghcr.example"
 """The name of a second upstream."""
 
@@ -47,9 +48,14 @@ class MirrorServer:
         # Every JSON document is a YAML document.
         path = folder / "mirror.yaml"
         path.write_text(json.dumps(config))
-        command = str(Path(sys.executable).parent / "mirror")
-        argv = (command, "serve", "--config", str(path))
-        return cls(Program(argv, clean_environment(folder), folder / "mirror.log"), data)
+        return cls(_program(path), data)
+
+    @classmethod
+    def shipped(cls, folder: Path, env: Mapping[str, str]) -> "MirrorServer":
+        """As ``make serve`` runs it: with the file at the top of the repository, as it is."""
+        path = folder / "mirror.yaml"
+        path.write_text((REPOSITORY / "mirror.yaml").read_text())
+        return cls(_program(path, env), folder / "data")
 
     async def start(self) -> None:
         self.program.start()
@@ -65,6 +71,13 @@ class MirrorServer:
 
     def stop(self) -> None:
         self.program.stop()
+
+
+def _program(configuration: Path, env: Mapping[str, str] | None = None) -> Program:
+    folder = configuration.parent
+    command = str(Path(sys.executable).parent / "mirror")
+    argv = (command, "serve", "--config", str(configuration))
+    return Program(argv, clean_environment(folder, env), folder / "mirror.log")
 
 
 def is_ready() -> bool:

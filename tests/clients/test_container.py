@@ -13,11 +13,11 @@ import pytest
 from tests.clients.client import pulled
 from tests.clients.docker import Docker, Dockerd
 from tests.clients.images import make_sample, push
+from tests.clients.mirror_server import REPOSITORY
 from tests.clients.relay import relayed
 from tests.clients.workshop import Workshop
 from tests.simulated_hub import SimulatedHub
 
-REPOSITORY = Path(__file__).parents[2]
 NOT_SENT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".*_cache", "__pycache__")
 HELLO = "docker.io/library/hello:1"
 NAME = "registry"
@@ -80,8 +80,7 @@ async def upstream(docker: Docker, hub: SimulatedHub) -> AsyncIterator[tuple[str
     subnet = "{{(index .IPAM.Config 0).Subnet}}"
     found = await docker.command("network", "inspect", "--format", subnet, "bridge")
     ours = next(ip_network(found.checked().output.strip()).hosts())
-    port = int(hub.host.rpartition(":")[2])
-    async with relayed(str(ours), port) as address:
+    async with relayed(str(ours), hub.host) as address:
         upstreams = {"docker.io": {"url": f"http://{address}", "default": True}}
         yield ("--env", f"MIRROR__UPSTREAMS={json.dumps(upstreams)}")
 

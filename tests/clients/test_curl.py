@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.clients.curl import Curl
-from tests.clients.images import LARGE, make_sample, push
+from tests.clients.documentation import documented
+from tests.clients.images import ARCHITECTURE, LARGE, make_sample, push
 from tests.clients.mirror_server import HOST, OTHER, URL
+from tests.clients.programs import clean_environment, find_program, run
 from tests.simulated_hub import SimulatedHub, digest_of
 
 MANIFEST = "/v2/library/hello/manifests/1"
@@ -59,6 +61,20 @@ async def test_a_whole_image(curl: Curl, hub: SimulatedHub, other_hub: Simulated
     await curl.image(f"{OTHER}/team/app", theirs.digest)
     for digest in (*ours.blobs, *theirs.blobs):
         assert digest_of((curl.folder / digest).read_bytes()) == digest
+
+
+@pytest.mark.usefixtures("mirror")
+async def test_the_documented_script(hub: SimulatedHub, tmp_path: Path) -> None:
+    sample = make_sample()
+    push(hub, "library/hello", sample)
+    script = documented("curl.md", "jq")
+    assert "library/alpine" in script
+    script = script.replace("library/alpine", "library/hello").replace("manifests/3", "manifests/1")
+    script = script.replace('"amd64"', f'"{ARCHITECTURE}"')
+    find_program("jq")
+    argv = ("bash", "-euo", "pipefail", "-c", f"cd {tmp_path}\n{script}")
+    told = (await run(argv, clean_environment(tmp_path))).checked().output
+    assert told.count(": OK") == len(sample.blobs)
 
 
 @pytest.mark.usefixtures("mirror")

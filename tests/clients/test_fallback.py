@@ -1,14 +1,8 @@
-"""When the mirror cannot help, clients go to the registry itself, at once and with success.
+"""When the mirror cannot help, clients go to the registry itself, at once and with success."""
 
-The suite's hosts file says that registry-1.docker.io is this machine.
-"""
-
-import ssl
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-import trustme
 
 from tests.clients.client import Client, pulled
 from tests.clients.conftest import Clients
@@ -17,18 +11,8 @@ from tests.clients.images import LARGE, make_sample, push
 from tests.simulated_hub import Fault, Quota, SimulatedHub
 
 HELLO = "docker.io/library/hello:1"
-NAMES = ("registry-1.docker.io", "127.0.0.1")
 SOON = 5.0
 """Seconds: what dockerd waits before it tries a layer again."""
-
-
-@pytest.fixture
-async def origin(authority: trustme.CA) -> AsyncIterator[SimulatedHub]:
-    """What clients find at registry-1.docker.io."""
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*NAMES).configure_cert(tls)
-    async with SimulatedHub(tls=tls, port=443) as hub:
-        yield hub
 
 
 @pytest.mark.usefixtures("mirror")

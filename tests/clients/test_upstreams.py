@@ -10,7 +10,7 @@ import pytest
 from tests.clients.client import Client, pulled
 from tests.clients.conftest import MakeMirror
 from tests.clients.containers import Skopeo
-from tests.clients.images import make_sample, push
+from tests.clients.images import Sample, make_sample, push
 from tests.clients.mirror_server import HOST, OTHER
 from tests.clients.programs import Program, clean_environment, find_program
 from tests.clients.workshop import Workshop
@@ -77,14 +77,12 @@ def distribution(tmp_path: Path) -> Iterator[Program]:
 async def test_a_real_registry_upstream(
     client: Client,
     workshop: Workshop,
-    hub: SimulatedHub,
     make_mirror: MakeMirror,
     distribution: Program,
     tmp_path: Path,
 ) -> None:
     sample = make_sample("docker-image")
-    push(hub, NAME, sample)
-    await copy(workshop.skopeo(tmp_path / "push"), hub.host, DISTRIBUTION)
+    await fill(workshop.skopeo(tmp_path / "push"), sample)
     url = f"http://{DISTRIBUTION}"
     await make_mirror({"upstreams": {"docker.io": {"url": url, "default": True}}})
     assert await pulled(client, f"docker.io/{NAME}:1") == sample.told
@@ -93,7 +91,12 @@ async def test_a_real_registry_upstream(
     assert await pulled(client, f"docker.io/{NAME}@{sample.digest}") == sample.told
 
 
-async def copy(skopeo: Skopeo, source: str, target: str) -> None:
-    plain = ("--src-tls-verify=false", "--dest-tls-verify=false")
-    images = (f"docker://{source}/{NAME}:1", f"docker://{target}/{NAME}:1")
-    (await skopeo.command("copy", *plain, *images)).checked()
+async def fill(skopeo: Skopeo, sample: Sample) -> None:
+    """Push an image of one platform to the real registry."""
+    folder = skopeo.folder / "sample"
+    folder.mkdir(parents=True)
+    (folder / "manifest.json").write_bytes(sample.image.content)
+    for digest, content in sample.image.blobs.items():
+        (folder / digest.partition(":")[2]).write_bytes(content)
+    target = f"docker://{DISTRIBUTION}/{NAME}:1"
+    (await skopeo.command("copy", "--dest-tls-verify=false", f"dir:{folder}", target)).checked()

@@ -10,10 +10,10 @@ from tests.clients.client import Client
 from tests.clients.containerd import Containerd, Ctr
 from tests.clients.containers import Buildah, Podman, RegistriesConf, Skopeo, Storage
 from tests.clients.docker import Docker, Dockerd
+from tests.clients.documentation import THEIR_OTHER
 from tests.clients.mirror_server import OTHER
 
 CLIENTS = ("docker", "containerd", "podman", "buildah", "skopeo")
-HUB = "https://registry-1.docker.io"
 DaemonT = TypeVar("DaemonT", Dockerd, Containerd)
 
 
@@ -75,8 +75,8 @@ class Workshop:
 
     def ctr(self, folder: Path) -> Ctr:
         ctr = Ctr(self.containerd, folder / "certs.d", self._trust)
-        ctr.use_mirror("docker.io", HUB)
-        ctr.use_mirror(OTHER, f"https://{OTHER}")
+        ctr.use_mirror("docker.io", "docker.io")
+        ctr.use_mirror(OTHER, THEIR_OTHER)
         return ctr
 
     def podman(self, folder: Path) -> Podman:
