@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from mirror.api.access_log import AccessSink, as_json, as_text
 from mirror.api.routes import make_application
@@ -20,10 +21,10 @@ from mirror.api.services import Services
 from mirror.auth.networks import TrustedNetworks
 from mirror.clock import SystemClock
 from mirror.config import Config
-from mirror.data_folder import DataFolderError, locked
+from mirror.data_folder import DataFolderError, keep_reserve, locked, release_reserve
 from mirror.logs import LineWriter, start_logging, wants_text
 from mirror.metadata.cached import CachedMetadata
-from mirror.metadata.sql import open_sqlite
+from mirror.metadata.sql import SqlMetadata, open_sqlite
 from mirror.ports.blobs import StorageError
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError
@@ -65,6 +66,8 @@ def serve(config: Config) -> int:
     text = wants_text(config.log.format)
     writer = LineWriter(sys.stderr)
     start_logging(writer, config.log.level, text=text)
+    for warning in config.warnings:
+        log.warning("%s", warning)
     render = as_text if text else as_json
     try:
         return asyncio.run(_serve(config, lambda line: writer.write(render(line))))
@@ -212,7 +215,7 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     stack.callback(disk.shutdown)
     store = FilesystemBlobStore(config.data, clock, disk)
-    metadata = CachedMetadata(await open_sqlite(config.data / "metadata.db"))
+    metadata = CachedMetadata(await _open_metadata(config.data))
     stack.push_async_callback(metadata.close)
     instance = uuid.uuid4().hex[:12]
     registries = make_registries(config, clock, instance)
@@ -244,6 +247,18 @@ async def _save(housekeeping: Housekeeping) -> None:
         await housekeeping.flush()
     except MetadataError as error:
         log.warning("uses and counters of the last seconds are lost: %s", error)
+
+
+async def _open_metadata(data: Path) -> SqlMetadata:
+    """Also on a full disk, as long as the room that was set aside is there."""
+    try:
+        return await open_sqlite(data / "metadata.db")
+    except MetadataError:
+        if not release_reserve(data):
+            raise
+        return await open_sqlite(data / "metadata.db")
+    finally:
+        keep_reserve(data)
 
 
 def _keep_house(housekeeping: Housekeeping, stack: AsyncExitStack) -> None:

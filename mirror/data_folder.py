@@ -1,4 +1,4 @@
-"""One server per data folder: a lock that the kernel releases however the server ends."""
+"""What a data folder has besides content: a lock, and room that a full disk cannot take."""
 
 import fcntl
 import os
@@ -6,14 +6,41 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+RESERVE = 4 * 1024 * 1024
+"""Bytes kept back. The database needs a few pages before it can be opened, and then to note what
+eviction takes: without them a server could not start on a disk that has filled up meanwhile.
+"""
+
 
 class DataFolderError(Exception):
     """The folder cannot be used; the message says what to do."""
 
 
+def keep_reserve(folder: Path) -> None:
+    """Set room aside, if there is any; where there is none, the next start tries again."""
+    path = folder / "reserve"
+    with suppress(OSError), path.open("xb") as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, RESERVE)
+        except OSError:
+            path.unlink()
+
+
+def release_reserve(folder: Path) -> bool:
+    """Give the room back to the disk; whether there was any."""
+    try:
+        (folder / "reserve").unlink()
+    except OSError:
+        return False
+    return True
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold ``folder/lock``. Raises DataFolderError when another server does."""
+    """Hold ``folder/lock``, which the kernel releases however the server ends.
+
+    Raises DataFolderError when another server does.
+    """
     path = folder / "lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

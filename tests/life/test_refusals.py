@@ -200,7 +200,7 @@ async def test_the_metadata_are_damaged(nursery: Nursery, tmp_path: Path, damage
 async def test_the_metadata_are_a_folder(nursery: Nursery, tmp_path: Path) -> None:
     (tmp_path / "metadata.db").mkdir()
 
-    assert "metadata.db" in await one_line(nursery, tmp_path)
+    assert "metadata.db is not a file" in await one_line(nursery, tmp_path)
 
 
 # The configuration.

@@ -134,7 +134,7 @@ async def test_lives_leave_nothing_behind(tmp_path: Path, hub: SimulatedHub) -> 
     for _ in range(5):
         await live()
     await back_to(before, data)
-    assert before.files == ("lock", "metadata.db")
+    assert before.files == ("lock", "metadata.db", "reserve")
 
 
 CORNERS: dict[str, dict[str, str]] = {

@@ -180,7 +180,7 @@ async def test_a_folder_that_is_not_there(path: Path) -> None:
 async def test_a_folder_where_the_file_should_be(path: Path) -> None:
     path.mkdir()
 
-    with pytest.raises(MetadataError, match="unable to open"):
+    with pytest.raises(MetadataError, match="is not a file"):
         await open_sqlite(path)
 
 
