@@ -1,1 +1,1 @@
-"""A pull-through mirror of Docker Hub and a private registry on one address."""
+"""A pull-through mirror of Docker Hub and other registries."""

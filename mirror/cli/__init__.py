@@ -18,7 +18,7 @@ configuration is wrong, or no mirror answered.
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mirror", prog_name="mirror", message="%(prog)s %(version)s")
 def cli() -> None:
-    """A pull-through mirror of Docker Hub and a private registry on one address.
+    """A pull-through mirror of Docker Hub and other registries.
 
     "mirror serve" is the server. The other commands ask a running one about what it holds and
     does: the one on this machine, unless --url or MIRROR_URL names another.
