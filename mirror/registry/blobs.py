@@ -186,12 +186,13 @@ class Blobs:
             return
         reason = f"{opened.size} bytes on disk, {record.size} recorded"
         log.error("%s is damaged: %s", record.digest, reason)
+        self._ports.statistics.counted("quarantined")
+        # The row first: who finds the file gone fetches it again, and records it anew.
+        await _record(self._ports.links.forget_blob(record.digest))
         try:
             await self._ports.store.quarantine(record.digest, reason)
         except StorageError as error:
             log.warning("%s could not be quarantined: %s", record.digest, error)
-        self._ports.statistics.counted("quarantined")
-        await _record(self._ports.links.forget_blob(record.digest))
 
     async def _measure(self, repository: Repository, digest: Digest) -> int | None:
         """The size the upstream tells, asked once for all who want to know just now."""

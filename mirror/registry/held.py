@@ -1,10 +1,12 @@
 """Manifests that are here: facts from the metadata, bytes from the store, both kept in memory."""
 
+import functools
 import logging
 from typing import Protocol
 
 from cachetools import LRUCache
 
+from mirror.flight import SingleFlight
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import MANIFEST_LIMIT, Manifest, parse_references
 from mirror.oci.media_type import is_schema1
@@ -44,6 +46,9 @@ class HeldManifests:
         self._clock = clock
         self._usage = usage
         self._contents: LRUCache[Digest, bytes] = LRUCache(MEMORY, getsizeof=len)
+        self._reads: SingleFlight[Digest, bytes | None] = SingleFlight(
+            lambda: StorageError("the server is stopping")
+        )
 
     def peek_tag(self, repository: Repository, tag: Tag) -> TagRecord | None:
         return self._quick.peek_tag(repository, tag)
@@ -64,7 +69,7 @@ class HeldManifests:
             return None
         content = self._contents.get(digest)
         if content is None:
-            content = await self._read(digest)
+            content = await self._reads.run(digest, functools.partial(self._read, digest))
         if content is None:
             return None
         self._usage.touch(Use(repository, digest))
@@ -89,6 +94,9 @@ class HeldManifests:
         self._remember(manifest.digest, manifest.content)
         self._usage.touch(Use(repository, manifest.digest))
 
+    async def close(self) -> None:
+        await self._reads.close()
+
     async def _read(self, digest: Digest) -> bytes | None:
         """From the store, verified. Bytes that rotted are set aside and fetched again."""
         try:
@@ -100,24 +108,17 @@ class HeldManifests:
         except StorageError as error:
             log.warning("manifest %s could not be read: %s", digest, error)
             return None
-        if content is None:
-            await self._forget(digest)
-            return None
-        self._remember(digest, content)
+        if content is not None:
+            self._remember(digest, content)
         return content
 
     async def _set_aside(self, digest: Digest, reason: str) -> None:
-        try:
-            await self._store.quarantine(digest, reason)
-        except StorageError as error:
-            log.warning("manifest %s could not be quarantined: %s", digest, error)
-        await self._forget(digest)
-
-    async def _forget(self, digest: Digest) -> None:
+        """The row first: who finds the file gone fetches it again, and records it anew."""
         try:
             await self._facts.forget_blob(digest)
-        except MetadataError as error:
-            log.warning("manifest %s could not be forgotten: %s", digest, error)
+            await self._store.quarantine(digest, reason)
+        except (MetadataError, StorageError) as error:
+            log.warning("manifest %s could not be set aside: %s", digest, error)
 
     def _remember(self, digest: Digest, content: bytes) -> None:
         if len(content) <= MEMORY:

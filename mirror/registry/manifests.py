@@ -133,6 +133,7 @@ class Manifests:
     async def close(self) -> None:
         await self._checks.close()
         await self._fetches.close()
+        await self._ports.held.close()
 
     async def _resolve_cold(
         self, route: Route, tag: Tag, fresh: TagRecord | None, *, content: bool
