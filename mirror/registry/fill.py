@@ -137,7 +137,8 @@ class Fill:
     async def _fill(self) -> None:
         ingest = await self._begin_ingest()
         has_every_byte = ingest.offset > 0 and ingest.offset == self._size
-        if not has_every_byte and not await self._download(ingest):
+        there = await (self._is_permitted() if has_every_byte else self._download(ingest))
+        if not there:
             return
         await ingest.verify(self.digest)
         self._verified = True
@@ -159,6 +160,14 @@ class Fill:
             ingest.close()
             ingest = self._ingest = await self._plan.ingest()
         return ingest
+
+    async def _is_permitted(self) -> bool:
+        """Bytes that a download for another repository left here are no right to show them."""
+        if self._plan.size is not None:
+            return True
+        async with self._plan.source(0) as remote:
+            self._absent = remote is None
+        return not self._absent
 
     async def _download(self, ingest: Ingest) -> bool:
         """Until the end, over as many connections as it takes; whether the blob is there."""

@@ -121,7 +121,23 @@ async def test_when_every_byte_is_there_none_is_downloaded(
         assert await fetch(bench.blobs, MIRROR, digest) == LAYER
         await fills_ended()
         assert bench.has(digest)
-        assert hub_upstream.count("blob") == 0
+        # Without a manifest that names it, the upstream must say that the repository has it.
+        assert hub_upstream.count("blob") == (0 if is_announced else 1)
+
+
+async def test_bytes_of_another_repository_are_no_right_to_show_them(
+    tmp_path: Path, hub_upstream: ScriptedUpstream
+) -> None:
+    await leave_behind(tmp_path, DIGEST, LAYER)
+    async with running(tmp_path, hub_upstream) as bench:
+        with pytest.raises(BlobUnknown):
+            await fetch(bench.blobs, MIRROR, DIGEST)
+        await fills_ended()
+        assert not bench.has(DIGEST)
+        hub_upstream.put_blob(NAME, DIGEST, LAYER)
+        assert await fetch(bench.blobs, MIRROR, DIGEST) == LAYER
+        await fills_ended()
+        assert bench.has(DIGEST)
 
 
 @both_algorithms
