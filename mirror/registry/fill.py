@@ -163,10 +163,8 @@ class Fill:
 
     async def _is_permitted(self) -> bool:
         """Bytes that a download for another repository left here are no right to show them."""
-        if self._plan.size is not None:
-            return True
-        async with self._plan.source(0) as remote:
-            self._absent = remote is None
+        if self._plan.size is None:
+            self._absent = await self._plan.measure() is None
         return not self._absent
 
     async def _download(self, ingest: Ingest) -> bool:

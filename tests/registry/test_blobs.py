@@ -14,6 +14,8 @@ from mirror.ports.repository import Repository
 from mirror.ports.upstream import UpstreamUnreachable
 from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Result
+from mirror.storage.memory import MemoryBlobStore
+from tests.registry.full_facts import FullFacts
 from tests.registry.reading import begin, fetch, must_be_open
 from tests.registry.scripted_upstream import ScriptedUpstream, manifest_of
 from tests.registry.workbench import (
@@ -32,12 +34,12 @@ from tests.registry.workbench import (
     Workbench,
     disk_ground,
     fills_ended,
-    memory_ground,
     names_in,
     set_up,
     settle,
 )
 from tests.simulated_hub import Image, blob, make_image
+from tests.world import SettableClock
 
 LAYER = blob("layer", 100_000)
 DIGEST = digest_of(LAYER)
@@ -504,11 +506,28 @@ async def test_offline_what_is_here_is_served_and_the_rest_is_unknown(
     await bench.close()
 
 
-async def test_what_is_stored_counts_as_room_used(
-    hub_upstream: ScriptedUpstream, layer: Digest
+# Facts that cannot be written.
+
+
+async def test_facts_that_cannot_be_written_cost_the_facts(
+    hub_upstream: ScriptedUpstream, ghcr_upstream: ScriptedUpstream, layer: Digest
 ) -> None:
-    bench = set_up(memory_ground(), {HUB: hub_upstream})
-    await pulled(bench)
-    assert await bench.facts.get_stored(layer) == BlobRecord(layer, len(LAYER))
-    assert Use(None, layer) in bench.usage
+    clock, facts = SettableClock(), FullFacts()
+    ground = Ground(clock, MemoryBlobStore(clock), facts)
+    bench = set_up(ground, {HUB: hub_upstream, GHCR: ghcr_upstream})
+    facts.is_full = True
+    ghcr_upstream.put_blob("team/app", layer, LAYER)
+    first = await filling(hub_upstream, bench)
+    second = asyncio.create_task(fetch(bench.blobs, TO_GHCR, layer))
+    await ghcr_upstream.until_asked("head")
+    (await hub_upstream.next_tap()).let_rest()
+    assert await first == await second == LAYER
+    await fills_ended()
+    for route in (MIRROR, TO_GHCR):
+        assert await fetch(bench.blobs, route, layer) == LAYER
+    assert hub_upstream.count("blob") == 1
+    assert await bench.facts.get_stored(layer) is None
+    facts.is_full = False
+    assert await fetch(bench.blobs, MIRROR, layer) == LAYER
+    assert await bench.facts.get_stored(layer) is not None
     await bench.close()

@@ -5,20 +5,24 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import BlobUnknown
 from mirror.ports.upstream import UpstreamInvalid, UpstreamUnreachable
 from mirror.registry.follow import RESUMES, WITHHELD, FillFailed
 from mirror.registry.room import Limits
+from tests.registry.quota_store import QuotaStore
 from tests.registry.reading import begin, fetch, must_be_open
 from tests.registry.scripted_upstream import ScriptedUpstream
 from tests.registry.workbench import (
     HUB,
     MIRROR,
     NAME,
+    Ground,
     Habits,
     Workbench,
     disk_ground,
@@ -28,6 +32,7 @@ from tests.registry.workbench import (
     settle,
 )
 from tests.simulated_hub import blob
+from tests.world import SettableClock
 
 SIZE = 400_000
 LAYER = blob("layer", SIZE)
@@ -37,7 +42,13 @@ HALF = 200_000
 TINY = Limits(max_size=SIZE - 1, low_size=0, min_free=0)
 NO_SPACE = Limits(max_size=1 << 30, low_size=0, min_free=1 << 50)
 
-Make = Callable[[Path, ScriptedUpstream], Workbench]
+
+class Make(Protocol):
+    """Makes a workbench whose store will be full, in one way or another."""
+
+    __name__: str
+
+    def __call__(self, folder: Path, upstream: ScriptedUpstream, /) -> Workbench: ...
 
 
 def full_at(name: str) -> Callable[[str], None]:
@@ -63,15 +74,20 @@ def full_when_begun(folder: Path, upstream: ScriptedUpstream) -> Workbench:
 
 
 def full_at_the_first_byte(_folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    return set_up(memory_ground(0), {HUB: upstream})
+    return of_a_quota(0, upstream)
 
 
 def full_half_way(_folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    return set_up(memory_ground(HALF), {HUB: upstream})
+    return of_a_quota(HALF, upstream)
 
 
 def full_near_the_end(_folder: Path, upstream: ScriptedUpstream) -> Workbench:
-    return set_up(memory_ground(SIZE - 1), {HUB: upstream})
+    return of_a_quota(SIZE - 1, upstream)
+
+
+def of_a_quota(quota: int, upstream: ScriptedUpstream) -> Workbench:
+    clock = SettableClock()
+    return set_up(Ground(clock, QuotaStore(clock, quota), MemoryMetadata()), {HUB: upstream})
 
 
 AT_ONCE: list[Make] = [larger_than_the_cache, no_space_to_be_made, full_when_begun]
@@ -155,8 +171,8 @@ async def test_the_end_waits_for_the_digest(
         tap.let(SIZE // 4)
     reading = await client
     tap = await hub_upstream.next_tap()
-    assert tap.asked.start % (SIZE // 4) == 0
-    assert tap.asked.start < SIZE
+    stored = {"full_at_the_first_byte": 0, "full_half_way": HALF, "full_near_the_end": 300_000}
+    assert tap.asked.start == stored[make.__name__]
     tap.let(SIZE)
     await reading.until(300_000 - WITHHELD)
     await settle()

@@ -11,6 +11,7 @@ from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import BlobUnknown
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.media_type import OCI_LAYER_GZIP, OCI_MANIFEST
+from mirror.ports.upstream import UpstreamUnreachable
 from mirror.registry.follow import FillFailed
 from mirror.registry.shared_ingest import FillIngests
 from tests.registry.reading import begin, fetch
@@ -122,7 +123,8 @@ async def test_when_every_byte_is_there_none_is_downloaded(
         await fills_ended()
         assert bench.has(digest)
         # Without a manifest that names it, the upstream must say that the repository has it.
-        assert hub_upstream.count("blob") == (0 if is_announced else 1)
+        assert hub_upstream.count("head") == (0 if is_announced else 1)
+        assert hub_upstream.count("blob") == 0
 
 
 async def test_bytes_of_another_repository_are_no_right_to_show_them(
@@ -132,6 +134,10 @@ async def test_bytes_of_another_repository_are_no_right_to_show_them(
     async with running(tmp_path, hub_upstream) as bench:
         with pytest.raises(BlobUnknown):
             await fetch(bench.blobs, MIRROR, DIGEST)
+        hub_upstream.trouble["head"] = UpstreamUnreachable("no answer")
+        with pytest.raises(BlobUnknown, match="no answer"):
+            await fetch(bench.blobs, MIRROR, DIGEST)
+        hub_upstream.trouble.clear()
         await fills_ended()
         assert not bench.has(DIGEST)
         hub_upstream.put_blob(NAME, DIGEST, LAYER)

@@ -31,6 +31,8 @@ from mirror.registry.answer import ManifestAnswer
 from mirror.registry.proxied import DeletedTags
 from mirror.registry.routing import Route
 from mirror.registry.statistics import Result
+from mirror.storage.memory import MemoryBlobStore
+from tests.registry.full_facts import FullFacts
 from tests.registry.scripted_upstream import ScriptedUpstream, What
 from tests.registry.workbench import (
     DIRECT,
@@ -50,6 +52,7 @@ from tests.registry.workbench import (
     settle,
 )
 from tests.simulated_hub import blob, make_image
+from tests.world import SettableClock
 
 OLD = make_image(layers=[blob("old", 1000)])
 NEW = make_image(layers=[blob("new", 1000)])
@@ -399,4 +402,56 @@ async def test_a_tag_that_moves_while_the_store_is_full_is_served_as_it_is_now(
     assert (answer.content, answer.handling.result) == (new.content, Result.MISS)
     assert not bench.has(new.digest)
     assert (await get(bench)).content == new.content
+    await bench.close()
+
+
+# The facts.
+
+
+@pytest.fixture
+def facts() -> FullFacts:
+    return FullFacts()
+
+
+@pytest.fixture
+def full_bench(facts: FullFacts, hub_upstream: ScriptedUpstream) -> Workbench:
+    clock = SettableClock()
+    return set_up(Ground(clock, MemoryBlobStore(clock), facts), {HUB: hub_upstream})
+
+
+async def test_facts_that_cannot_be_written_cost_the_facts(
+    full_bench: Workbench, hub_upstream: ScriptedUpstream, facts: FullFacts, old: Manifest
+) -> None:
+    facts.is_full = True
+    for _ in range(2):
+        assert (await get(full_bench)).content == old.content
+        head = await full_bench.manifests.resolve(MIRROR, LATEST, content=False)
+        assert head.descriptor == old.descriptor
+        by_digest = await full_bench.manifests.get(MIRROR, old.digest)
+        assert by_digest.content == old.content
+    facts.is_full = False
+    await pull(full_bench)
+    facts.is_full = True
+    assert (await get(full_bench)).handling.result is Result.REVALIDATED
+    new = hub_upstream.push(NAME, "latest", NEW)
+    assert (await get(full_bench)).content == new.content
+    hub_upstream.tags.clear()
+    with pytest.raises(ManifestUnknown):
+        await get(full_bench)
+    await full_bench.close()
+
+
+async def test_a_damaged_manifest_while_no_fact_can_be_written(
+    tmp_path: Path, hub_upstream: ScriptedUpstream, facts: FullFacts, old: Manifest
+) -> None:
+    clock = SettableClock()
+    first = set_up(Ground(clock, disk_ground(tmp_path).store, facts), {HUB: hub_upstream})
+    await pull(first)
+    await first.close()
+    place = manifest_file(tmp_path, old.digest)
+    place.chmod(0o600)
+    place.write_bytes(b"x" * old.size)
+    facts.is_full = True
+    bench = restarted(first, tmp_path, hub_upstream)
+    assert (await bench.manifests.get(MIRROR, old.digest)).content == old.content
     await bench.close()
