@@ -12,7 +12,7 @@ from mirror.ports.blobs import BlobStore, StorageError, StorageFull
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import BlobLinks, Inventory, MetadataError, UsageStore
 from mirror.registry.eviction import Eviction, EvictionReport
-from mirror.registry.room import Limits, Shortage, shortage
+from mirror.registry.room import FreeSpace, Limits, Shortage, shortage
 from mirror.registry.statistics import Statistics
 from mirror.registry.usage import Usage
 
@@ -34,7 +34,7 @@ UNRECORDED = timedelta(hours=1)
 """A file without a row is younger than this while it is being recorded."""
 
 HOPELESS = 30.0
-"""Seconds for which no download waits for an eviction, after one that could not free enough."""
+"""Seconds for which nobody asks for an eviction, after one that could not free enough."""
 
 SHARDS = 256
 
@@ -59,6 +59,7 @@ class Housekeeping:
     def __init__(self, ports: HousekeepingPorts) -> None:
         self._ports = ports
         self._used = 0
+        self._free = FreeSpace(ports.store, ports.clock)
         self._wanted = asyncio.Event()
         self._evicting = asyncio.Lock()
         self._flushing = asyncio.Lock()
@@ -98,12 +99,12 @@ class Housekeeping:
     def added(self, size: int) -> None:
         """``size`` bytes were stored."""
         self._used += size
-        if self._shortage(0) is not None:
-            self._wanted.set()
+        self._want()
 
     def removed(self, size: int) -> None:
         """``size`` bytes were deleted."""
         self._used = max(self._used - size, 0)
+        self._free.freed(size)
 
     async def make_room(self, size: int) -> None:
         """Let ``size`` more bytes be stored. Raises StorageFull when there is no room for them.
@@ -114,36 +115,65 @@ class Housekeeping:
         if size > self._ports.limits.max_size:
             raise StorageFull(f"{size} bytes are more than cache.max_size")
         short = self._shortage(size)
-        if short is None:
-            return
-        if not short.urgent:
-            self._wanted.set()
-            return
-        if self._ports.clock.monotonic() < self._hopeless_until:
-            raise StorageFull(short.reason)
-        try:
-            report = await self._evict(short, dry_run=False)
-        except MetadataError as error:
-            raise StorageFull(f"{short.reason}, and nothing can be evicted: {error}") from error
-        # The store's figure for what is free is too old to show it.
-        if report.freed < short.needed:
-            self._hopeless_until = self._ports.clock.monotonic() + HOPELESS
-            raise StorageFull(short.reason)
+        if short is not None and short.urgent:
+            await self._wait_for_room(size, short)
+        elif short is not None:
+            self._want()
+        self._free.promised(size)
+
+    async def _wait_for_room(self, size: int, short: Shortage) -> None:
+        # Before the lock and after it: who waits for an eviction that fails begins no other one.
+        self._refuse_if_hopeless(short)
+        async with self._evicting:
+            # An eviction that somebody else waited for may have made enough room.
+            again = self._shortage(size)
+            if again is None or not again.urgent:
+                return
+            self._refuse_if_hopeless(again)
+            try:
+                freed = await self._free_urgently(again)
+            except MetadataError as error:
+                raise StorageFull(f"{again.reason}, and nothing can be evicted: {error}") from error
+        if freed < again.needed:
+            raise StorageFull(again.reason)
+
+    async def _free_urgently(self, short: Shortage) -> int:
+        """In bytes. Nothing goes for the sake of what would not fit with everything gone."""
+        await self._count()
+        if short.needed > self._used:
+            return 0
+        return (await self._run(short, dry_run=False)).freed
 
     async def evict(self, *, dry_run: bool) -> EvictionReport:
         """Go down to the low watermark if above the high one, on demand."""
-        await self._count()
-        short = self._shortage(0) or Shortage(0, "nothing is above its limits", urgent=False)
-        return await self._evict(short, dry_run=dry_run)
+        async with self._evicting:
+            await self._count()
+            short = self._shortage(0) or Shortage(0, "nothing is above its limits", urgent=False)
+            return await self._run(short, dry_run=dry_run)
 
-    async def _evict(self, short: Shortage, *, dry_run: bool) -> EvictionReport:
+    async def _run(self, short: Shortage, *, dry_run: bool) -> EvictionReport:
+        """To be called under the lock."""
         if self._eviction is None:
             raise StorageFull("eviction has not been set up")
-        async with self._evicting:
-            return await self._eviction.run(short.needed, short.reason, dry_run=dry_run)
+        report = await self._eviction.run(short.needed, short.reason, dry_run=dry_run)
+        if not dry_run and report.freed < short.needed:
+            self._hopeless_until = self._ports.clock.monotonic() + HOPELESS
+        return report
+
+    def _is_hopeless(self) -> bool:
+        return self._ports.clock.monotonic() < self._hopeless_until
+
+    def _refuse_if_hopeless(self, short: Shortage) -> None:
+        if self._is_hopeless():
+            raise StorageFull(short.reason)
+
+    def _want(self) -> None:
+        """Have a look at the limits soon."""
+        if not self._is_hopeless():
+            self._wanted.set()
 
     def _shortage(self, extra: int) -> Shortage | None:
-        return shortage(self._used, extra, self._ports.store.space(), self._ports.limits)
+        return shortage(self._used, extra, self._free.space(), self._ports.limits)
 
     # The loops. Each ends only when it is cancelled.
 
@@ -182,10 +212,11 @@ class Housekeeping:
     async def _check(self) -> None:
         if self._shortage(0) is None:
             return
-        await self._count()
-        short = self._shortage(0)
-        if short is not None:
-            await self._evict(short, dry_run=False)
+        async with self._evicting:
+            await self._count()
+            short = self._shortage(0)
+            if short is not None:
+                await self._run(short, dry_run=False)
 
     async def sweep(self) -> int:
         """Remove what a crash left: old unfinished downloads and files without a row. In bytes."""

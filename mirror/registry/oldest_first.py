@@ -12,11 +12,13 @@ PAGE = 500
 """Rows asked for at a time."""
 
 
-async def oldest_first(facts: EvictionStore) -> AsyncGenerator[IdleManifest | IdleBlob, None]:
+async def oldest_first(
+    facts: EvictionStore, page: int = PAGE
+) -> AsyncGenerator[IdleManifest | IdleBlob, None]:
     """Everything that eviction may take, least recently used first."""
     async with (
-        aclosing(_rows(facts.list_idle_manifests)) as manifests,
-        aclosing(_rows(facts.list_idle_blobs)) as blobs,
+        aclosing(_rows(facts.list_idle_manifests, page)) as manifests,
+        aclosing(_rows(facts.list_idle_blobs, page)) as blobs,
     ):
         manifest = await anext(manifests, None)
         blob = await anext(blobs, None)
@@ -33,11 +35,12 @@ async def oldest_first(facts: EvictionStore) -> AsyncGenerator[IdleManifest | Id
 
 
 async def _rows(
-    page: Callable[[Cursor | None, int], Awaitable[tuple[Sequence[T], Cursor | None]]],
+    list_page: Callable[[Cursor | None, int], Awaitable[tuple[Sequence[T], Cursor | None]]],
+    limit: int,
 ) -> AsyncGenerator[T, None]:
     after: Cursor | None = None
     while True:
-        rows, after = await page(after, PAGE)
+        rows, after = await list_page(after, limit)
         for row in rows:
             yield row
         if after is None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import IdleManifest, Use
-from mirror.registry.eviction import Idle, Protection
+from mirror.registry.eviction import USED_JUST_NOW, Idle, Protection
 from mirror.registry.usage import Usage
 
 
@@ -46,6 +46,6 @@ def used_just_now(usage: Usage) -> Protection:
             if isinstance(idle, IdleManifest)
             else Use(None, idle.blob.digest)
         )
-        return "used just now" if use in usage else None
+        return USED_JUST_NOW if use in usage else None
 
     return protect

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
-from mirror.ports.blobs import Space
+from mirror.ports.blobs import BlobStore, Space
+from mirror.ports.clock import Clock
+
+OUTDATED = 2.0
+"""Seconds after which a figure of the store knows of everything that happened before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +37,33 @@ def shortage(used: int, extra: int, space: Space, limits: Limits) -> Shortage | 
     if used + extra > limits.max_size:
         return Shortage(used + extra - limits.low_size, "cache.max_size is exceeded", urgent=False)
     return None
+
+
+class FreeSpace:
+    """What the store says is free, and what was promised and freed since it said so.
+
+    Its figure is as of about a second ago. Downloads that begin together would all be promised the
+    same room, and those that waited for one eviction would each begin another.
+    """
+
+    def __init__(self, store: BlobStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._figure: Space | None = None
+        self._outdated_at = 0.0
+        self._since = 0
+
+    def space(self) -> Space:
+        """``free`` is negative when more was promised than there is. Raises StorageError."""
+        figure, now = self._store.space(), self._clock.monotonic()
+        if figure != self._figure or now >= self._outdated_at:
+            self._figure, self._outdated_at, self._since = figure, now + OUTDATED, 0
+        return Space(figure.free + self._since, figure.total)
+
+    def promised(self, size: int) -> None:
+        """``size`` bytes are going to be written."""
+        self._since -= size
+
+    def freed(self, size: int) -> None:
+        """``size`` bytes were deleted."""
+        self._since += size

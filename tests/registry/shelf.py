@@ -16,7 +16,7 @@ from mirror.oci.reference import RepositoryName, Tag
 from mirror.ports.blobs import BlobStore
 from mirror.ports.metadata import BlobRecord, MetadataStore, TagRecord, Use
 from mirror.ports.repository import Repository
-from mirror.registry.eviction import Eviction, EvictionPorts, EvictionReport, Protection
+from mirror.registry.eviction import Eviction, EvictionPorts, EvictionReport, Portions, Protection
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
 from mirror.registry.in_use import InUse
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
@@ -60,6 +60,7 @@ class Shelf:
     frozen: set[str] = field(default_factory=set)
     filling: set[Digest] = field(default_factory=set)
     more_protections: Sequence[Protection] = ()
+    portions: Portions | None = None
     usage: Usage = field(init=False)
     using: InUse = field(default_factory=InUse)
     statistics: Statistics = field(default_factory=Statistics)
@@ -89,7 +90,8 @@ class Shelf:
                 ),
                 flush=self.housekeeping.flush,
                 removed=self.housekeeping.removed,
-            )
+            ),
+            self.portions,
         )
 
     async def evict(self, needed: int = EVERYTHING, *, dry_run: bool = False) -> EvictionReport:

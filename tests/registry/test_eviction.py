@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mirror.metadata.cached import CachedMetadata
 from mirror.oci.reference import Tag
-from mirror.ports.metadata import BlobRecord, MetadataError
-from mirror.registry import eviction as limits_of
-from mirror.registry.eviction import Idle, Victim
+from mirror.ports.metadata import MetadataError
+from mirror.registry.eviction import Idle, Portions, Victim
 from tests.registry.shelf import (
     APP,
     EVERYTHING,
@@ -27,11 +25,19 @@ from tests.registry.shelf import (
 from tests.registry.troubled_stores import TroubledFacts, TroubledStore
 from tests.world import SettableClock
 
+PORTIONS = Portions(round=4, batch=2, named=3, page=1)
+"""Small enough for a few images to be a great many."""
+
 A_JUMP = timedelta(days=3650)
 
 
+@pytest.fixture
+def shelf() -> Shelf:
+    return memory_shelf()
+
+
 @pytest.fixture(params=["memory", "disk"])
-async def shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+async def each_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
     if request.param == "memory":
         yield memory_shelf()
     else:
@@ -51,7 +57,7 @@ def files() -> TroubledStore:
 
 @pytest.fixture
 def troubled(facts: TroubledFacts, files: TroubledStore) -> Shelf:
-    return Shelf(SettableClock(), files, CachedMetadata(facts))
+    return Shelf(SettableClock(), files, facts, portions=PORTIONS)
 
 
 # The order.
@@ -88,13 +94,13 @@ async def test_an_unneeded_blob_that_was_used_is_younger(shelf: Shelf) -> None:
     assert [victim.digest for victim in report.victims] == [new]
 
 
-async def test_no_more_goes_than_is_needed(shelf: Shelf) -> None:
+async def test_no_more_goes_than_is_needed(each_shelf: Shelf) -> None:
     for name in "abcde":
-        await shelf.put_image(NGINX, name, {f"of {name}": 100})
-    report = await shelf.evict(2 * (100 + MANIFEST_SIZE))
+        await each_shelf.put_image(NGINX, name, {f"of {name}": 100})
+    report = await each_shelf.evict(2 * (100 + MANIFEST_SIZE))
     assert [victim.digest for victim in report.victims] == [digest("a"), digest("b")]
     assert report.freed == report.needed
-    report = await shelf.evict(100 + MANIFEST_SIZE + 1)
+    report = await each_shelf.evict(100 + MANIFEST_SIZE + 1)
     assert [victim.digest for victim in report.victims] == [digest("c"), digest("d")]
 
 
@@ -106,12 +112,12 @@ async def test_nothing_goes_when_nothing_is_needed(shelf: Shelf) -> None:
     assert len(await shelf.stored()) == 3
 
 
-async def test_a_victim_is_told_with_all_that_is_known_of_it(shelf: Shelf) -> None:
-    image = await shelf.put_image(NGINX, "image", {"a": 100}, tag="1.25")
-    await shelf.use(NGINX, image)
-    used_at = shelf.clock.now()
-    loose = await shelf.put_blob(NGINX, "loose", 50)
-    report = await shelf.evict()
+async def test_a_victim_is_told_with_all_that_is_known_of_it(each_shelf: Shelf) -> None:
+    image = await each_shelf.put_image(NGINX, "image", {"a": 100}, tag="1.25")
+    await each_shelf.use(NGINX, image)
+    used_at = each_shelf.clock.now()
+    loose = await each_shelf.put_blob(NGINX, "loose", 50)
+    report = await each_shelf.evict()
     assert report.victims == (
         Victim(image, 100 + MANIFEST_SIZE, used_at, NGINX, ("1.25",)),
         Victim(loose, 50, used_at + SECOND),
@@ -119,31 +125,31 @@ async def test_a_victim_is_told_with_all_that_is_known_of_it(shelf: Shelf) -> No
     assert report.reason == "the test"
     assert report.needed == EVERYTHING
     assert report.kept == ()
-    assert await shelf.facts.get_tag(NGINX, Tag("1.25")) is None
+    assert await each_shelf.facts.get_tag(NGINX, Tag("1.25")) is None
 
 
 # Whole images.
 
 
-async def test_a_layer_of_an_image_that_stays_stays(shelf: Shelf) -> None:
-    await shelf.put_image(NGINX, "old", {"shared": 100, "old": 50})
-    young = await shelf.put_image(REDIS, "young", {"shared": 100})
-    report = await shelf.evict(1)
+async def test_a_layer_of_an_image_that_stays_stays(each_shelf: Shelf) -> None:
+    await each_shelf.put_image(NGINX, "old", {"shared": 100, "old": 50})
+    young = await each_shelf.put_image(REDIS, "young", {"shared": 100})
+    report = await each_shelf.evict(1)
     assert report.freed == 50 + MANIFEST_SIZE
-    assert await shelf.has(REDIS, young)
-    assert await shelf.holds(digest("shared", 100))
-    assert not await shelf.holds(digest("old", 50))
-    assert await shelf.facts.get_blob(NGINX, digest("shared", 100)) is None
+    assert await each_shelf.has(REDIS, young)
+    assert await each_shelf.holds(digest("shared", 100))
+    assert not await each_shelf.holds(digest("old", 50))
+    assert await each_shelf.facts.get_blob(NGINX, digest("shared", 100)) is None
 
 
-async def test_a_shared_layer_goes_with_the_last_image(shelf: Shelf) -> None:
-    await shelf.put_image(NGINX, "one", {"shared": 100})
-    await shelf.put_image(REDIS, "two", {"shared": 100})
-    await shelf.put_image(APP, "three", {"shared": 100})
-    report = await shelf.evict()
+async def test_a_shared_layer_goes_with_the_last_image(each_shelf: Shelf) -> None:
+    await each_shelf.put_image(NGINX, "one", {"shared": 100})
+    await each_shelf.put_image(REDIS, "two", {"shared": 100})
+    await each_shelf.put_image(APP, "three", {"shared": 100})
+    report = await each_shelf.evict()
     assert [victim.size for victim in report.victims] == [10, 10, 110]
     assert report.freed == 130
-    assert await shelf.stored() == {}
+    assert await each_shelf.stored() == {}
 
 
 async def test_a_shared_layer_goes_with_the_last_image_of_another_pass(shelf: Shelf) -> None:
@@ -163,17 +169,17 @@ async def test_a_manifest_of_two_repositories_goes_with_the_second(shelf: Shelf)
     assert not await shelf.holds(same)
 
 
-async def test_an_index_goes_with_what_is_below_it(shelf: Shelf) -> None:
-    amd = await shelf.put_image(NGINX, "amd", {"a": 100})
-    arm = await shelf.put_image(NGINX, "arm", {"b": 100})
-    index = await shelf.put_index(NGINX, "index", [amd, arm])
-    other = await shelf.put_image(REDIS, "other", {"c": 100})
-    await shelf.use(REDIS, other)
-    await shelf.use(NGINX, index)
-    await shelf.put_image(APP, "young", {"d": 100})
-    report = await shelf.evict(120)
+async def test_an_index_goes_with_what_is_below_it(each_shelf: Shelf) -> None:
+    amd = await each_shelf.put_image(NGINX, "amd", {"a": 100})
+    arm = await each_shelf.put_image(NGINX, "arm", {"b": 100})
+    index = await each_shelf.put_index(NGINX, "index", [amd, arm])
+    other = await each_shelf.put_image(REDIS, "other", {"c": 100})
+    await each_shelf.use(REDIS, other)
+    await each_shelf.use(NGINX, index)
+    await each_shelf.put_image(APP, "young", {"d": 100})
+    report = await each_shelf.evict(120)
     assert {victim.digest for victim in report.victims} == {other, index, amd, arm}
-    assert await shelf.stored() == {digest("young"): 10, digest("d", 100): 100}
+    assert await each_shelf.stored() == {digest("young"): 10, digest("d", 100): 100}
 
 
 async def test_of_the_same_moment_only_the_same_repository_goes_along(shelf: Shelf) -> None:
@@ -204,29 +210,29 @@ async def test_a_child_that_was_pulled_by_digest_stays(shelf: Shelf) -> None:
 # What stays.
 
 
-async def test_hosted_content_never_goes(shelf: Shelf) -> None:
-    ours = await shelf.put_image(HOSTED, "ours", {"a": 100, "shared": 50})
-    loose = await shelf.put_blob(HOSTED, "pushed", 70)
-    await shelf.put_image(NGINX, "theirs", {"shared": 50})
-    report = await shelf.evict()
+async def test_hosted_content_never_goes(each_shelf: Shelf) -> None:
+    ours = await each_shelf.put_image(HOSTED, "ours", {"a": 100, "shared": 50})
+    loose = await each_shelf.put_blob(HOSTED, "pushed", 70)
+    await each_shelf.put_image(NGINX, "theirs", {"shared": 50})
+    report = await each_shelf.evict()
     assert [victim.digest for victim in report.victims] == [digest("theirs")]
-    assert await shelf.has(HOSTED, ours)
-    assert set(await shelf.stored()) == {ours, loose, digest("a", 100), digest("shared", 50)}
+    assert await each_shelf.has(HOSTED, ours)
+    assert set(await each_shelf.stored()) == {ours, loose, digest("a", 100), digest("shared", 50)}
 
 
-async def test_what_its_upstream_could_not_give_again_stays(shelf: Shelf) -> None:
-    image = await shelf.put_image(NGINX, "image", {"a": 100, "shared": 50})
-    loose = await shelf.put_blob(NGINX, "loose", 100)
-    other = await shelf.put_image(APP, "other", {"b": 100, "shared": 50})
-    shelf.frozen.add("docker.io")
-    report = await shelf.evict()
+async def test_what_its_upstream_could_not_give_again_stays(each_shelf: Shelf) -> None:
+    image = await each_shelf.put_image(NGINX, "image", {"a": 100, "shared": 50})
+    loose = await each_shelf.put_blob(NGINX, "loose", 100)
+    other = await each_shelf.put_image(APP, "other", {"b": 100, "shared": 50})
+    each_shelf.frozen.add("docker.io")
+    report = await each_shelf.evict()
     assert [victim.digest for victim in report.victims] == [other]
     assert report.kept == (("docker.io could not give it again now", 2),)
     for stays in (image, loose, digest("a", 100), digest("shared", 50)):
-        assert await shelf.holds(stays)
-    shelf.frozen.clear()
-    assert (await shelf.evict()).kept == ()
-    assert await shelf.stored() == {}
+        assert await each_shelf.holds(stays)
+    each_shelf.frozen.clear()
+    assert (await each_shelf.evict()).kept == ()
+    assert await each_shelf.stored() == {}
 
 
 async def test_every_reason_is_counted(shelf: Shelf) -> None:
@@ -334,7 +340,7 @@ async def test_a_use_that_is_not_written_keeps_what_is_planned(
     troubled: Shelf, facts: TroubledFacts
 ) -> None:
     """The batch before is being removed when it is used: in memory, as every use."""
-    count = limits_of.BATCH + 1
+    count = PORTIONS.batch + 1
     for number in range(count):
         await troubled.put_blob(NGINX, f"{number}", 10)
     last = digest(f"{count - 1}", 10)
@@ -352,8 +358,10 @@ async def test_what_a_use_has_moved_ahead_of_the_scan_is_not_taken_there(
 ) -> None:
     """Rounds end while rows are still to come, so that the scan meets it a second time."""
     first = await troubled.put_image(NGINX, "first", {"a": 100})
-    for number in range(limits_of.ROUND):
+    for number in range(PORTIONS.round):
         await troubled.put_blob(NGINX, f"{number}", 10)
+    for name in "xyz":
+        await troubled.put_image(REDIS, name, {})
 
     async def use() -> None:
         if not facts.evictions:
@@ -364,7 +372,7 @@ async def test_what_a_use_has_moved_ahead_of_the_scan_is_not_taken_there(
     assert report.kept == (("used just now", 1),)
     assert await troubled.has(NGINX, first)
     assert set(await troubled.stored()) == {first, digest("a", 100)}
-    assert report.freed == 10 * limits_of.ROUND
+    assert report.freed == 10 * PORTIONS.round + 3 * MANIFEST_SIZE
 
 
 async def test_more_goes_where_less_was_freed_than_planned(
@@ -389,7 +397,7 @@ async def test_an_upstream_that_breaks_down_meanwhile_keeps_its_content(
     troubled: Shelf, facts: TroubledFacts
 ) -> None:
     """Planning takes seconds where there is much; a later batch sees what has happened."""
-    for number in range(limits_of.BATCH):
+    for number in range(PORTIONS.batch):
         await troubled.put_image(APP, f"{number}", {})
     image = await troubled.put_image(NGINX, "image", {"a": 100})
 
@@ -487,12 +495,12 @@ async def fill_with_everything(shelf: Shelf) -> None:
     shelf.frozen.add("ghcr.io")
 
 
-@pytest.mark.parametrize("needed", [0, 1, 60, 100, 130, EVERYTHING])
-async def test_a_dry_run_says_what_the_real_one_does(shelf: Shelf, needed: int) -> None:
-    await fill_with_everything(shelf)
-    planned = await shelf.evict(needed, dry_run=True)
-    before = await shelf.stored()
-    done = await shelf.evict(needed)
+@pytest.mark.parametrize("needed", [0, 1, 100, EVERYTHING])
+async def test_a_dry_run_says_what_the_real_one_does(each_shelf: Shelf, needed: int) -> None:
+    await fill_with_everything(each_shelf)
+    planned = await each_shelf.evict(needed, dry_run=True)
+    before = await each_shelf.stored()
+    done = await each_shelf.evict(needed)
     assert planned.dry_run
     assert not done.dry_run
     assert planned.victims == done.victims
@@ -503,28 +511,28 @@ async def test_a_dry_run_says_what_the_real_one_does(shelf: Shelf, needed: int) 
         done.reason,
         done.needed,
     )
-    after = await shelf.stored()
+    after = await each_shelf.stored()
     assert sum(before.values()) - sum(after.values()) == done.freed
 
 
-async def test_a_dry_run_changes_nothing(shelf: Shelf) -> None:
-    await fill_with_everything(shelf)
-    await shelf.housekeeping.flush()
+async def test_a_dry_run_changes_nothing(each_shelf: Shelf) -> None:
+    await fill_with_everything(each_shelf)
+    await each_shelf.housekeeping.flush()
 
     async def everything() -> object:
         return (
-            await shelf.facts.list_idle_manifests(None, 100),
-            await shelf.facts.list_idle_blobs(None, 100),
-            await shelf.facts.list_images(None, None, 100),
-            await shelf.facts.totals(),
-            await shelf.facts.load_counters(),
-            await shelf.stored(),
-            shelf.statistics.samples(),
+            await each_shelf.facts.list_idle_manifests(None, 100),
+            await each_shelf.facts.list_idle_blobs(None, 100),
+            await each_shelf.facts.list_images(None, None, 100),
+            await each_shelf.facts.totals(),
+            await each_shelf.facts.load_counters(),
+            await each_shelf.stored(),
+            each_shelf.statistics.samples(),
         )
 
     before = await everything()
-    assert (await shelf.evict(dry_run=True)).count
-    await shelf.housekeeping.flush()
+    assert (await each_shelf.evict(dry_run=True)).count
+    await each_shelf.housekeeping.flush()
     assert await everything() == before
 
 
@@ -541,46 +549,74 @@ async def test_counters_tell_what_went(shelf: Shelf) -> None:
 async def test_more_than_a_round_and_a_batch_go_in_several_transactions(
     troubled: Shelf, facts: TroubledFacts
 ) -> None:
-    count = limits_of.ROUND + limits_of.BATCH + 1
+    count = PORTIONS.round + PORTIONS.batch + 1
     for number in range(count):
         await troubled.put_blob(NGINX, f"{number}", 10)
     planned = await troubled.evict(dry_run=True)
     assert facts.evictions == []
     report = await troubled.evict()
     assert report.count == planned.count == count
-    assert len(report.victims) == limits_of.MOST_NAMED
+    assert len(report.victims) == PORTIONS.named
     assert report.victims == planned.victims
     assert report.freed == planned.freed == 10 * count
-    assert max(blobs for _, blobs in facts.evictions) == limits_of.BATCH
+    assert max(blobs for _, blobs in facts.evictions) == PORTIONS.batch
     assert sum(blobs for _, blobs in facts.evictions) == count
     assert await troubled.stored() == {}
 
 
-async def test_layers_are_shared_across_rounds(shelf: Shelf) -> None:
-    if isinstance(shelf.store, TroubledStore):
-        raise AssertionError
-    await shelf.put_image(NGINX, "first", {"shared": 100})
-    for number in range(5):
+@pytest.mark.parametrize("round_", range(1, 8))
+async def test_layers_are_shared_across_rounds(shelf: Shelf, round_: int) -> None:
+    shelf.portions = Portions(round=round_, batch=1, page=1)
+    await shelf.put_image(NGINX, "first", {"shared": 100, "a": 5})
+    for number in range(3):
         await shelf.put_blob(NGINX, f"{number}", 10)
-    await shelf.put_image(NGINX, "last", {"shared": 100})
+    await shelf.put_image(REDIS, "last", {"shared": 100})
+    planned = await shelf.evict(dry_run=True)
     report = await shelf.evict()
-    assert report.freed == 2 * MANIFEST_SIZE + 100 + 50
+    assert report.freed == planned.freed == 2 * MANIFEST_SIZE + 105 + 30
+    assert report.victims == planned.victims
+    assert await shelf.stored() == {}
+
+
+@pytest.mark.parametrize("round_", range(1, 5))
+async def test_the_end_of_a_round_does_not_part_an_index_from_its_children(
+    shelf: Shelf, round_: int
+) -> None:
+    shelf.portions = Portions(round=round_, batch=1, page=1)
+    amd = await shelf.put_image(NGINX, "amd", {"a": 100})
+    arm = await shelf.put_image(NGINX, "arm", {"b": 100})
+    index = await shelf.put_index(NGINX, "index", [amd, arm])
+    await shelf.use(NGINX, index)
+    await shelf.put_image(NGINX, "young", {"c": 100})
+    assert (await shelf.evict(1)).count == 3
+    assert await shelf.has(NGINX, digest("young"))
 
 
 # Clocks.
 
 
 @pytest.mark.parametrize("jump", [A_JUMP, -A_JUMP])
-async def test_a_clock_that_jumps_changes_nothing(shelf: Shelf, jump: timedelta) -> None:
+async def test_a_clock_that_jumps_changes_nothing(each_shelf: Shelf, jump: timedelta) -> None:
     for name in "abc":
-        await shelf.put_image(NGINX, name, {f"of {name}": 100})
-    shelf.clock.jump(jump)
-    assert (await shelf.evict(0)).count == 0
-    report = await shelf.evict(1)
+        await each_shelf.put_image(NGINX, name, {f"of {name}": 100})
+    each_shelf.clock.jump(jump)
+    assert (await each_shelf.evict(0)).count == 0
+    report = await each_shelf.evict(1)
     assert [victim.digest for victim in report.victims] == [digest("a")]
     assert report.freed == 110
-    assert await shelf.has(NGINX, digest("b"))
-    assert await shelf.has(NGINX, digest("c"))
+    assert await each_shelf.has(NGINX, digest("b"))
+    assert await each_shelf.has(NGINX, digest("c"))
+
+
+async def test_a_clock_that_is_set_back_takes_no_more_than_is_needed(shelf: Shelf) -> None:
+    """Layers are used after their manifest: what takes only that takes all of them."""
+    for name in "abcd":
+        await shelf.put_image(NGINX, name, {f"of {name}": 100})
+    shelf.clock.jump(-A_JUMP)
+    recent = await shelf.put_image(REDIS, "recent", {"r": 100})
+    report = await shelf.evict(330)
+    assert [victim.digest for victim in report.victims] == [recent, digest("a"), digest("b")]
+    assert report.freed == 330
 
 
 @pytest.mark.parametrize("jump", [A_JUMP, -A_JUMP])
@@ -600,4 +636,4 @@ async def test_a_recorded_size_is_what_counts(shelf: Shelf) -> None:
     assert (await shelf.evict()).freed == 110
     assert not await shelf.has(NGINX, image)
     assert await shelf.facts.get_blob(NGINX, digest("a", 100)) is None
-    assert await shelf.facts.totals() != BlobRecord(image, 0)
+    assert (await shelf.facts.totals()).bytes == 0

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
+from mirror.metadata.cached import CachedMetadata
 from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest
 from mirror.ports.blobs import Space, StorageError, StorageFull
@@ -17,11 +18,11 @@ async def _nothing() -> None:
     """What happens by default."""
 
 
-class TroubledFacts(MemoryMetadata):
+class TroubledFacts(CachedMetadata):
     """``failing`` names methods that raise; hooks run before what they are named after."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(MemoryMetadata())
         self.failing: set[str] = set()
         self.before_evict: Hook = _nothing
         self.before_deleting_blobs: Hook = _nothing
