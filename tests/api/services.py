@@ -3,6 +3,7 @@
 The only thing that is not ours is an upstream: a shelf that tests put images on.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -59,9 +60,13 @@ class ShelfBlob:
 
 @dataclass(slots=True)
 class Shelf:
-    """An ``Upstream`` without a network. It does as ``condition`` says it does."""
+    """An ``Upstream`` without a network. It does as ``condition`` says it does.
+
+    Before it says what a tag is, the event loop turns round ``turns`` times.
+    """
 
     condition: UpstreamStatus = QUIET
+    turns: int = 0
     tags: dict[tuple[RepositoryName, Tag], Manifest] = field(default_factory=dict)
     blobs: dict[Digest, bytes] = field(default_factory=dict)
 
@@ -70,6 +75,8 @@ class Shelf:
         self.blobs.update({parse_digest(key): content for key, content in image.blobs.items()})
 
     async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | None:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         manifest = self.tags.get((name, tag))
         return None if manifest is None else manifest.descriptor
 

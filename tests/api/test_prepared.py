@@ -18,9 +18,9 @@ from mirror.oci.digest import parse_digest
 from mirror.ports.metadata import Use
 from tests.api.services import MemoryMirror, make_mirror, repository
 from tests.api.serving import Serving, serving
-from tests.api.site import NAME, Site, running_site
+from tests.api.site import NAME, running_site
 from tests.api.wire import connected, exchanged, parse_answers, request
-from tests.simulated_hub import Image, SimulatedHub, blob, digest_of, make_image
+from tests.simulated_hub import Image, SimulatedHub, digest_of, make_image
 
 IMAGE = make_image(layers=[b"layer"])
 SECOND = timedelta(seconds=1)
@@ -200,28 +200,69 @@ async def test_what_looks_like_a_request_is_a_body(server: Serving) -> None:
 
 
 async def test_after_an_answer_that_said_close_nothing_is_served(server: Serving) -> None:
-    count = len(server.lines)
-    last = request(BY_TAG, "Connection: close")
-    received, _ = await exchanged(server.port, last, request(BY_TAG), request(BY_TAG), end=False)
-    (answer,) = parse_answers(received, ["GET"])
-    assert answer["Connection"] == "close"
-    assert len(server.lines) == count + 1
+    """However soon the next request comes."""
+    for turns in range(8):
+        count = len(server.lines)
+        last = request(BY_TAG, "Connection: close")
+        async with connected(server.port) as line:
+            reading = asyncio.create_task(line.rest())
+            line.writer.write(last)
+            await line.arrive(turns)
+            line.writer.write(request(BY_TAG))
+            received, _ = await reading
+        (answer,) = parse_answers(received, ["GET"])
+        assert answer["Connection"] == "close"
+        assert len(server.lines) == count + 1
 
 
-async def test_while_an_answer_is_under_way(site: Site) -> None:
-    """The prepared answer waits for its turn."""
-    await site.pull()
-    slow = blob("slow", 5_000)
-    digest = site.hub.push_blob(NAME, slow)
-    site.hub.latency = 0.05
-    async with connected(site.port) as line:
-        assert (await line.ask(request(BY_TAG))).status == 200
-        assert (await line.ask(request(BY_TAG))).status == 200
-        assert site.mirror.lines[-1].seconds == 0.0
-        await line.arrive(request(f"/v2/{NAME}/blobs/{digest}"), request(BY_TAG))
-        assert (await line.answer()).body == slow
-        assert (await line.answer()).status == 200
-        assert site.mirror.lines[-1].seconds > 0.0
+ABSENT = [request(f"/v2/{NAME}/manifests/absent-{count}") for count in range(3)]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        [ABSENT[0]],
+        [ABSENT[0], ABSENT[1]],
+        [ABSENT[0] + ABSENT[1]],
+        [request("/v2/") + ABSENT[0]],
+        [request("/v2/"), ABSENT[0], ABSENT[1]],
+        [ABSENT[0][:20], ABSENT[0][20:], ABSENT[1]],
+        [request("/v2/", "Content-Length: 3"), b"abc", ABSENT[0]],
+    ],
+)
+async def test_while_an_answer_is_under_way(
+    mirror: MemoryMirror, server: Serving, before: list[bytes]
+) -> None:
+    """The prepared answer waits for its turn, also when the answer before it has gone."""
+    mirror.shelves["docker.io"].turns = 20
+    for turns in range(0, 60, 3):
+        mirror.clock.advance(timedelta(minutes=1))
+        await keep(server, BY_TAG)
+        received, _ = await exchanged(server.port, *before, turns, request(BY_TAG))
+        statuses = [answer.status for answer in parse_answers(received, [])]
+        assert statuses[-1] == 200
+        assert statuses == [404 if b"absent" in each else 200 for each in whole(before)] + [200]
+
+
+def whole(segments: list[bytes]) -> list[bytes]:
+    """The requests, without the ends of their heads and without what is no head."""
+    heads = b"".join(segments).split(b"\r\n\r\n")
+    return [head for head in heads if b"HTTP" in head]
+
+
+async def test_behind_a_whole_request_may_be_half_of_another(server: Serving) -> None:
+    """What comes next is a header of that one, whatever it looks like by itself."""
+    half = b"GET /nowhere HTTP/1.1\r\nHost: a\r\nX: "
+    received, _ = await exchanged(server.port, request("/v2/") + half, request(BY_TAG))
+    first, second = parse_answers(received, [])
+    assert (first.status, second.status) in ((200, 400), (200, 404))
+
+
+async def test_behind_a_head_with_a_body_is_no_request(server: Serving) -> None:
+    head = request("/livez", "Transfer-Encoding: chunked")
+    received, _ = await exchanged(server.port, head, request(BY_TAG))
+    (answer,) = parse_answers(received, [])
+    assert answer.body == b"ok\n"
 
 
 async def test_for_a_peer_that_does_not_read(mirror: MemoryMirror) -> None:
@@ -276,7 +317,7 @@ async def test_never_beyond_the_freshness_of_its_tag(mirror: MemoryMirror, serve
             answer = await line.ask(request(BY_TAG))
             if "fwd" in answer["Cache-Status"]:
                 break
-            mirror.clock.advance(timedelta(milliseconds=400))
+            mirror.clock.advance(timedelta(milliseconds=350))
         else:
             raise AssertionError("the tag never had to be confirmed")
     ttl = re.compile(r"ttl=(\d+)")
@@ -390,24 +431,38 @@ HEADS = st.sampled_from(
 )
 
 
+SLOW = st.builds("/v2/{}/manifests/absent-{}".format, st.just(NAME), st.integers(0, 1000)).map(
+    request
+)
+"""The upstream is asked, which takes some turns of the event loop."""
+
+
 @st.composite
-def segments(draw: st.DrawFn) -> list[bytes]:
-    """Requests, joined and cut anywhere. Most are plain, so that the short way is often taken."""
+def segments(draw: st.DrawFn) -> list[bytes | int]:
+    """Requests, joined and cut anywhere, some of them soon after the other.
+
+    Most are plain, so that the short way is often taken.
+    """
     plain = st.just(request(BY_TAG))
-    data = b"".join(draw(st.lists(plain | HEADS, min_size=1, max_size=12)))
+    data = b"".join(draw(st.lists(plain | plain | SLOW | HEADS, min_size=1, max_size=12)))
     ends = [match.end() for match in re.finditer(rb"\r\n\r\n", data)]
     anywhere = st.integers(0, len(data))
     cuts = draw(st.sets(st.sampled_from([0, *ends]) | anywhere, max_size=15))
-    return [data[start:stop] for start, stop in pairwise(sorted(cuts | {0, len(data)}))]
+    pieces = [data[start:stop] for start, stop in pairwise(sorted(cuts | {0, len(data)}))]
+    pauses = draw(st.lists(st.integers(0, 20), min_size=len(pieces), max_size=len(pieces)))
+    return [each for pair in zip(pieces, pauses, strict=True) for each in pair]
 
 
 @given(sequences=st.lists(segments(), min_size=1, max_size=3))
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-async def test_any_sequence_of_segments_is_answered_alike(sequences: list[list[bytes]]) -> None:
+async def test_any_sequence_of_segments_is_answered_alike(
+    sequences: list[list[bytes | int]],
+) -> None:
     """Request by request, byte by byte, as if there were no short way."""
     mirror = make_mirror()
+    mirror.shelves["docker.io"].turns = 15
     await mirror.hold(repository(f"docker.io/{NAME}"), "1", IMAGE)
     mirror.shelves["docker.io"].put(NAME, "1", IMAGE)
     async with serving(mirror) as short, serving(mirror, prepares=False) as long:
@@ -417,7 +472,7 @@ async def test_any_sequence_of_segments_is_answered_alike(sequences: list[list[b
         assert all(each.seconds > 0.0 for each in long.lines)
 
 
-async def heard(server: Serving, sequence: list[bytes]) -> bytes:
+async def heard(server: Serving, sequence: list[bytes | int]) -> bytes:
     received, _ = await exchanged(server.port, *sequence)
     return re.sub(rb"\r\nDate: [^\r]*", b"", received)
 

@@ -14,6 +14,8 @@ STATUS_LINE = re.compile(rb"HTTP/(0\.9|1\.0|1\.1) ([1-5][0-9][0-9]) [ -~]*")
 FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([ -~\t]*)")
 NO_CONTENT = (204, 304)
 
+ENOUGH = 4
+
 Ending = Literal["closed", "reset", "open"]
 
 
@@ -135,11 +137,16 @@ class Line:
             self.writer.write(segment)
             await self.writer.drain()
 
-    async def arrive(self, *segments: bytes) -> None:
-        """Each is read by a server of this event loop before the next one is sent."""
+    async def arrive(self, *segments: bytes | int) -> None:
+        """Each is read by a server of this event loop before the next one is sent.
+
+        A number is so many turns of the event loop in which nothing is sent; without one it is as
+        many as the server needs to answer at once.
+        """
         for segment in segments:
-            await self.send(segment)
-            for _ in range(4):
+            if isinstance(segment, bytes):
+                await self.send(segment)
+            for _ in range(segment if isinstance(segment, int) else ENOUGH):
                 await asyncio.sleep(0)
 
     async def answer(self, method: str = "GET") -> Answer:
@@ -180,12 +187,11 @@ class Line:
 
 
 async def exchanged(
-    port: int, *segments: bytes, end: bool = True, patience: float = 5.0
+    port: int, *segments: bytes | int, end: bool = True, patience: float = 5.0
 ) -> tuple[bytes, Ending]:
-    """What comes back for these bytes until the connection ends.
+    """What comes back for these segments, as ``Line.arrive`` sends them, until the connection ends.
 
-    The server reads each segment before the next one is sent. It may hang up before the last one.
-    With ``end`` the client closes its side after that.
+    The server may hang up before the last one. With ``end`` the client closes its side after it.
     """
     async with connected(port) as line, asyncio.timeout(patience):
         # At the same time, because a reset loses what was received and not yet read.
