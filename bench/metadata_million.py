@@ -16,7 +16,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from mirror.metadata.sql import SqlMetadata, open_sqlite
@@ -208,10 +208,11 @@ async def evict_blobs(store: MetadataStore, most: int) -> int:
 
 async def _report(what: str, store: SqlMetadata, work: Callable[[], Awaitable[object]]) -> None:
     async with waiting(store) as waits:
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         result = await work()
-        took = timedelta(seconds=time.perf_counter() - start)
-    print(f"{what}: {took.total_seconds():.2f} s -> {result}\n    meanwhile {waits}", flush=True)
+        took, busy = time.perf_counter() - start, time.process_time() - busy
+    print(f"{what}: {took:.2f} s, processor {busy:.2f} s -> {result}")
+    print(f"    meanwhile {waits}", flush=True)
 
 
 async def measure(path: Path) -> None:

@@ -7,7 +7,6 @@ of it would drop SQLite's locks.
 """
 
 import os
-import sqlite3
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -194,7 +193,8 @@ def _begin(statement: str, connection: Connection) -> None:
 
 def _explain(path: Path, error: SQLAlchemyError) -> MetadataError:
     cause = error.orig if isinstance(error, DBAPIError) else None
-    name = cause.sqlite_errorname if isinstance(cause, sqlite3.Error) else ""
+    # Errors that the driver makes up itself have no name.
+    name = getattr(cause, "sqlite_errorname", "")
     kind = "_".join(name.split("_")[:2])
     if kind in _DAMAGED:
         return MetadataError(

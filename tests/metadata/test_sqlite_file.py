@@ -253,6 +253,18 @@ async def test_a_damaged_file_is_told_and_nothing_worse(path: Path, seed: int) -
             await use_everything(store)
 
 
+async def test_text_that_is_no_text(path: Path) -> None:
+    async with opened(path) as store:
+        await store.put_tag(NGINX, LATEST, tagged(manifest("m")))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE tags SET media_type = CAST(x'ff' AS TEXT)")
+
+    async with opened(path) as store:
+        with pytest.raises(MetadataError, match=r"metadata\.db: Could not decode"):
+            await store.get_tag(NGINX, LATEST)
+        assert await store.load_counters() == {}
+
+
 @pytest.mark.parametrize("pages", [1, 2, 5, 20])
 async def test_a_truncated_file_is_told_and_nothing_worse(path: Path, pages: int) -> None:
     async with opened(path) as store:
