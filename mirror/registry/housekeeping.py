@@ -18,15 +18,6 @@ from mirror.registry.usage import Usage
 
 log = logging.getLogger(__name__)
 
-FLUSH_EVERY = 5.0
-"""Seconds between writes of uses and counters: what a crash may lose of them."""
-
-CHECK_EVERY = 30.0
-"""Seconds between looks at the limits when nothing asks for one."""
-
-SWEEP_EVERY = 6 * 3600.0
-"""Seconds between looks for files that nothing knows of; one is taken soon after the start."""
-
 ABANDONED = timedelta(days=2)
 """An unfinished download that nobody resumed for this long is removed."""
 
@@ -37,6 +28,20 @@ HOPELESS = 30.0
 """Seconds for which nobody asks for an eviction, after one that could not free enough."""
 
 SHARDS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds between rounds of the same work.
+
+    ``flush`` writes uses and counters: what a crash may lose of them. ``check`` looks at the
+    limits, when nothing asks for that. ``sweep`` looks for files that nothing knows of; one is
+    taken soon after the start.
+    """
+
+    flush: float = 5.0
+    check: float = 30.0
+    sweep: float = 6 * 3600.0
 
 
 class Records(BlobLinks, Inventory, UsageStore, Protocol):
@@ -56,8 +61,9 @@ class HousekeepingPorts:
 class Housekeeping:
     """Knows how much is stored. ``evict_with`` is called once, before anything else."""
 
-    def __init__(self, ports: HousekeepingPorts) -> None:
+    def __init__(self, ports: HousekeepingPorts, pace: Pace | None = None) -> None:
         self._ports = ports
+        self._pace = pace or Pace()
         self._used = 0
         self._free = FreeSpace(ports.store, ports.clock)
         self._wanted = asyncio.Event()
@@ -179,7 +185,7 @@ class Housekeeping:
 
     async def keep_counts(self) -> None:
         while True:
-            await asyncio.sleep(FLUSH_EVERY)
+            await asyncio.sleep(self._pace.flush)
             await _attempt("writing uses and counters", self.flush)
 
     async def keep_limits(self) -> None:
@@ -189,7 +195,7 @@ class Housekeeping:
             self._wanted.clear()
             await _attempt("evicting", self._check)
             try:
-                async with asyncio.timeout(CHECK_EVERY):
+                async with asyncio.timeout(self._pace.check):
                     await self._wanted.wait()
             except TimeoutError:
                 continue
@@ -198,7 +204,7 @@ class Housekeeping:
         while True:
             await _attempt("removing abandoned files", self.sweep)
             await _attempt("adding up what is stored", self._count)
-            await asyncio.sleep(SWEEP_EVERY)
+            await asyncio.sleep(self._pace.sweep)
 
     async def _count(self) -> None:
         """What is stored, from the records: the running sum knows nothing of manifests, damage and

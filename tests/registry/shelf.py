@@ -17,7 +17,7 @@ from mirror.ports.blobs import BlobStore
 from mirror.ports.metadata import BlobRecord, MetadataStore, TagRecord, Use
 from mirror.ports.repository import Repository
 from mirror.registry.eviction import Eviction, EvictionPorts, EvictionReport, Portions, Protection
-from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
+from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts, Pace
 from mirror.registry.in_use import InUse
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.room import Limits
@@ -61,6 +61,7 @@ class Shelf:
     filling: set[Digest] = field(default_factory=set)
     more_protections: Sequence[Protection] = ()
     portions: Portions | None = None
+    pace: Pace | None = None
     usage: Usage = field(init=False)
     using: InUse = field(default_factory=InUse)
     statistics: Statistics = field(default_factory=Statistics)
@@ -71,7 +72,8 @@ class Shelf:
         self.housekeeping = Housekeeping(
             HousekeepingPorts(
                 self.store, self.facts, self.clock, self.statistics, self.usage, self.limits
-            )
+            ),
+            self.pace,
         )
         self.housekeeping.evict_with(self.eviction())
 

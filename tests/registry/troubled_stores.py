@@ -5,10 +5,12 @@ from datetime import datetime
 
 from mirror.metadata.cached import CachedMetadata
 from mirror.metadata.memory import MemoryMetadata
-from mirror.oci.digest import Digest
-from mirror.ports.blobs import Space, StorageError, StorageFull
+from mirror.oci.digest import Digest, digest_of
+from mirror.oci.manifest import Descriptor, References
+from mirror.ports.blobs import DigestMismatch, Space, StorageError, StorageFull
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import BlobRecord, IdleManifest, MetadataError, Totals, Use
+from mirror.ports.repository import Repository
 from mirror.storage.memory import MemoryBlobStore
 
 Hook = Callable[[], Awaitable[None]]
@@ -45,6 +47,16 @@ class TroubledFacts(CachedMetadata):
             await self.before_deleting_blobs()
         self.evictions.append((len(manifests), len(blobs)))
         return await super().evict(manifests, blobs, unless_used_after)
+
+    async def put_manifest(
+        self,
+        repository: Repository,
+        descriptor: Descriptor,
+        references: References | None,
+        stored_at: datetime,
+    ) -> None:
+        self._check("put_manifest")
+        await super().put_manifest(repository, descriptor, references, stored_at)
 
     async def record_uses(self, uses: Mapping[Use, datetime]) -> None:
         self._check("record_uses")
@@ -91,8 +103,12 @@ class TroubledStore(MemoryBlobStore):
         return super().space() if self.free is None else Space(self.free, 1 << 50)
 
     async def read(self, digest: Digest, limit: int) -> bytes | None:
+        """Verified, as the port has it: here bytes may rot."""
         self._check("read")
-        return await super().read(digest, limit)
+        content = await super().read(digest, limit)
+        if content is not None and not digest.matches(content):
+            raise DigestMismatch(digest, digest_of(content))
+        return content
 
     async def put(self, digest: Digest, content: bytes) -> None:
         if "put" in self.failing:
