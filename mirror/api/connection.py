@@ -9,6 +9,8 @@ is always right.
 import asyncio
 import logging
 import re
+import socket
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -37,6 +39,8 @@ LONGEST_HEAD = 4096
 BODILESS = (b"GET ", b"HEAD ")
 
 END_OF_HEAD = b"\r\n\r\n"
+
+NO_LINGERING = struct.pack("ii", 1, 0)
 
 LEAST_PROGRESS = 64 * 1024
 """Bytes of what waits for a client that it must take within the write timeout."""
@@ -190,7 +194,15 @@ class Connection(asyncio.Protocol):
             self._watch()
             return
         log.info("cut off a client that took %d bytes in %.0f s", taken, self._patience.write)
-        self._transport.abort()
+        reset(self._transport)
+
+
+def reset(transport: asyncio.Transport) -> None:
+    """Cut a client off that does not read: the kernel shall not keep for it what it was sent."""
+    sock = transport.get_extra_info("socket")
+    if sock is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGERING)
+    transport.abort()
 
 
 def _split(data: bytes) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from mirror.api.connection import reset
 from mirror.ports.blobs import FileSlice, Piece, StorageError
 from mirror.registry.follow import FillFailed
 
@@ -44,6 +45,7 @@ async def send(
     pieces: AsyncIterator[Piece],
     deadline: timedelta,
     outcome: Outcome,
+    head_start: float = HEAD_START,
 ) -> None:
     """Send the head and the pieces; cut the connection if they cannot all be sent.
 
@@ -52,7 +54,7 @@ async def send(
     """
     first = asyncio.ensure_future(_next(pieces))
     try:
-        await asyncio.wait((first,), timeout=HEAD_START)
+        await asyncio.wait((first,), timeout=head_start)
         if first.done():
             first.result()
         async with aclosing(_resumed(first, pieces)) as content:
@@ -92,7 +94,8 @@ async def _send(
         await response.write_eof()
     except TimeoutError:
         log.info("cut off a client that took too little in %.0f s of %s", seconds, request.path)
-        _abort(request)
+        if request.transport is not None:
+            reset(request.transport)
     except ConnectionError:
         # Routine: parallel downloads open many ranges and close each after one chunk.
         _abort(request)

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import json
 import re
+import select
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -174,6 +175,23 @@ class Line:
         rest, self.received = self.received, b""
         return rest, ending
 
+    def stop_reading(self) -> None:
+        """Take nothing more than what the kernel takes by itself."""
+        assert isinstance(self.writer.transport, asyncio.Transport)
+        self.writer.transport.pause_reading()
+
+    async def broken(self) -> None:
+        """Until the other side resets the connection, which is heard without reading."""
+        loop = asyncio.get_running_loop()
+        with select.epoll() as errors:
+            errors.register(self.writer.get_extra_info("socket").fileno(), 0)
+            heard = asyncio.Event()
+            loop.add_reader(errors.fileno(), heard.set)
+            try:
+                await heard.wait()
+            finally:
+                loop.remove_reader(errors.fileno())
+
     def end(self) -> None:
         """Nothing more will be sent; answers are still read."""
         self.writer.write_eof()
@@ -184,6 +202,13 @@ class Line:
         sock = self.writer.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_no_time)
         self.writer.transport.abort()
+
+
+async def eventually(condition: Callable[[], bool], patience: float = 5.0) -> None:
+    """For what has no event: as soon as it holds."""
+    async with asyncio.timeout(patience):
+        while not condition():  # noqa: ASYNC110 - what the kernel does cannot be waited for
+            await asyncio.sleep(0)
 
 
 async def exchanged(

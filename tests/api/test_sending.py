@@ -1,0 +1,400 @@
+"""Blobs on their way to clients that leave and stall, and bytes that turn out to be wrong."""
+
+import asyncio
+import os
+import random
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from io import FileIO
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from mirror.api.sending import Outcome, send
+from mirror.ports.blobs import FileSlice, Piece, StorageError
+from mirror.ports.upstream import UpstreamUnreachable
+from mirror.registry.follow import FillFailed
+from tests.api.site import NAME, TAGGED, Site, blob_path, manifest_path, running_site
+from tests.api.wire import connected, eventually, parse_answer, request
+from tests.simulated_hub import Fault, SimulatedHub, blob
+from tests.simulated_hub.faults import Kind
+
+SHARED = pytest.mark.asyncio(loop_scope="module")
+LARGE = blob("large", 8_000_000)
+IMPATIENT = {"MIRROR__TIMEOUTS__WRITE": "300ms"}
+
+
+async def hold(site: Site, content: bytes) -> str:
+    """The path of a blob that is held."""
+    path = blob_path(site.hub.push_blob(NAME, content))
+    while "hit" not in (await site.ask(path))["Cache-Status"]:
+        pass
+    site.mirror.lines.clear()
+    return path
+
+
+@asynccontextmanager
+async def nothing_left_over() -> AsyncIterator[None]:
+    """As many files and tasks afterwards as before."""
+    files, tasks = open_files(), asyncio.all_tasks()
+    yield
+    await eventually(lambda: asyncio.all_tasks() <= tasks and open_files() <= files)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def leave(site: Site, path: str, at: int) -> None:
+    """Read so many bytes of the answer, then go as a killed process goes."""
+    async with connected(site.port) as line:
+        await line.send(request(path))
+        while at > 0:
+            at -= len(await line.reader.read(min(at, 65536)))
+        line.reset()
+
+
+@SHARED
+async def test_clients_that_leave_take_nothing_with_them(held: Site) -> None:
+    """F21. Whatever byte they leave at, and however many."""
+    content = blob("left behind", 2_000_000)
+    path = await hold(held, content)
+    source = random.Random(21)  # noqa: S311 - guards nothing
+    places = [source.randrange(len(content)) for _ in range(250)] + list(range(0, 2500, 10))
+
+    async def visit() -> None:
+        while places:
+            await leave(held, path, places.pop())
+
+    async with nothing_left_over():
+        async with asyncio.TaskGroup() as group:
+            for _ in range(10):
+                group.create_task(visit())
+        await held.mirror.logged(500)
+    assert {line.status for line in held.mirror.lines} == {200}
+    assert all(line.bytes <= len(content) for line in held.mirror.lines)
+    assert (await held.ask(path)).body == content
+
+
+async def test_a_download_goes_on_when_everybody_has_left(site: Site) -> None:
+    digest = site.hub.push_blob(NAME, LARGE)
+    site.hub.bandwidth = 20_000_000
+    source = random.Random(22)  # noqa: S311 - guards nothing
+    async with asyncio.TaskGroup() as group:
+        for _ in range(20):
+            group.create_task(leave(site, blob_path(digest), source.randrange(2_000_000)))
+    await site.hub.wait_for(lambda: site.hub.find("blob")[0].completed)
+    await hold(site, LARGE)
+    assert site.hub.count("blob", "GET") == 1
+
+
+@pytest.mark.parametrize("kind", ["a held blob", "a cold blob", "a manifest", "tags", "pings"])
+async def test_who_takes_nothing_is_cut_off(tmp_path: Path, hub: SimulatedHub, kind: str) -> None:
+    """T20. Whoever writes the answer, and also when all of it is written."""
+    manifest = b'{"schemaVersion":2,"manifests":[],"annotations":{"a":"%s"}}' % (b"x" * 3_000_000)
+    hub.push_manifest(NAME, "large", manifest, "application/vnd.oci.image.index.v1+json")
+    async with running_site(tmp_path, hub, IMPATIENT) as site:
+        paths = {
+            "a held blob": [await hold(site, LARGE)],
+            "a cold blob": [blob_path(hub.push_blob(NAME, blob("cold", 8_000_000)))],
+            "a manifest": [manifest_path("large")],
+            "tags": [TAGGED] * 4000,
+            "pings": ["/v2/"] * 8000,
+        }[kind]
+        async with connected(site.port, receive_buffer=4096) as line, asyncio.timeout(10):
+            line.stop_reading()
+            line.writer.write(b"".join(map(request, paths)))
+            await line.broken()
+        assert (await site.ask("/v2/")).status == 200
+
+
+async def test_who_takes_its_time_is_not_cut_off(tmp_path: Path, hub: SimulatedHub) -> None:
+    """It takes longer than the deadline altogether, but never nothing for so long."""
+    async with running_site(tmp_path, hub, {"MIRROR__TIMEOUTS__WRITE": "700ms"}) as site:
+        path = await hold(site, LARGE)
+        loop = asyncio.get_running_loop()
+        async with connected(site.port, receive_buffer=65536) as line:
+            begun = loop.time()
+            await line.send(request(path))
+            assert b"200 OK" in await line.reader.readuntil(b"\r\n\r\n")
+            content = b""
+            while len(content) < len(LARGE):
+                content += await line.reader.readexactly(80_000)
+                await asyncio.sleep(0.01)
+        assert content == LARGE
+        assert loop.time() - begun > 0.7
+
+
+def resident() -> int:
+    """Bytes of memory that this process occupies."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@SHARED
+async def test_a_crowd_that_never_reads_costs_little(held: Site) -> None:
+    """F22. Nobody waits for it, and what it does not take is not kept for it."""
+    path = await hold(held, LARGE)
+    async with AsyncExitStack() as crowd:
+        before = resident()
+        for _ in range(300):
+            line = await crowd.enter_async_context(connected(held.port, receive_buffer=4096))
+            line.stop_reading()
+            await line.arrive(request(path))
+            crowd.callback(line.reset)
+        for _ in range(3):
+            assert (await held.ask(path)).body == LARGE
+            assert (await held.ask(TAGGED)).status == 200
+        assert resident() - before < 60_000_000
+    await held.mirror.logged(300)
+
+
+async def test_a_file_that_shrinks_under_us_breaks_the_answer(site: Site) -> None:
+    path = await hold(site, LARGE)
+    encoded = path.rpartition(":")[2]
+    file = site.mirror.data / "blobs" / "sha256" / encoded[:2] / encoded
+    async with connected(site.port, receive_buffer=4096) as line:
+        await line.send(request(path))
+        await line.reader.readuntil(b"\r\n\r\n")
+        file.chmod(0o600)
+        os.truncate(file, 4_000_000)
+        content, _ = await line.rest()
+    assert len(content) <= 4_000_000
+    assert LARGE.startswith(content)
+
+
+WRONG: list[Kind] = [
+    *("flip", "pad", "truncate", "other_blob", "gzip", "html", "endless", "garbage"),
+    *("long_length", "short_length", "no_length", "duplicate_length", "chunked", "bad_chunk"),
+    *("unterminated_chunks", "length_and_chunked", "partial_uninvited", "wrong_content_range"),
+    *("shifted_range", "reset", "close", "status", "redirect", "huge_header"),
+]
+
+
+@pytest.mark.parametrize("size", [100, 100_000, 2_000_000])
+@SHARED
+async def test_no_whole_answer_is_wrong(held: Site, size: int) -> None:
+    """T05, F14, F15. Whatever the upstream does: the right bytes, an error, or a broken answer."""
+    for kind in WRONG:
+        content = blob(f"{kind} {size}", size)
+        digest = held.hub.push_blob(NAME, content)
+        fault = Fault(kind=kind, route="blob", reference=digest, at=at_of(kind, size))
+        held.hub.faults.add(fault)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(fetched(held, blob_path(digest))) for _ in range(3)]
+            tasks.append(group.create_task(fetched(held, blob_path(digest), "bytes=10-")))
+        held.hub.faults.remove(fault)
+        for task in tasks:
+            received = task.result()
+            assert received, kind
+            check(received, content, kind)
+        # The breaker is not what is tried here.
+        held.mirror.clock.advance(timedelta(minutes=10))
+
+
+def at_of(kind: Kind, size: int) -> int | None:
+    return size // 2 if kind in ("reset", "close", "no_length", "chunked") else None
+
+
+async def fetched(site: Site, path: str, wanted: str | None = None) -> bytes:
+    async with connected(site.port) as line, asyncio.timeout(20):
+        lines = ["Connection: close", *([f"Range: {wanted}"] if wanted else [])]
+        await line.send(request(path, *lines))
+        return (await line.rest())[0]
+
+
+def check(received: bytes, content: bytes, kind: str) -> None:
+    parsed = parse_answer(received, "GET")
+    if parsed is None:
+        return  # cut, and so no answer that anyone could take for one
+    answer, rest = parsed
+    assert rest == b"", kind
+    match answer.status:
+        case 200:
+            assert answer.body == content, kind
+        case 206:
+            assert answer.body == content[10:], kind
+        case status:
+            assert status in (404, 502, 503), kind
+            assert answer.errors
+
+
+Pieces = Callable[[], AsyncIterator[Piece]]
+
+
+@asynccontextmanager
+async def sending(
+    pieces: Pieces, size: int, outcomes: list[Outcome], head_start: float = 5.0
+) -> AsyncIterator[int]:
+    """The port of a server that sends these pieces, and tells of failures before them."""
+
+    async def handle(asked: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": str(size)})
+        outcomes.append(Outcome())
+        deadline = timedelta(seconds=5)
+        try:
+            await send(asked, response, pieces(), deadline, outcomes[-1], head_start)
+        except (FillFailed, StorageError):
+            return web.Response(status=404, headers={"Content-Length": "0"})
+        return response
+
+    application = web.Application()
+    application.router.add_get("/", handle)
+    async with TestServer(application, host="127.0.0.1") as server:
+        assert server.port is not None
+        yield server.port
+
+
+async def of_bytes() -> AsyncIterator[Piece]:
+    yield b"a" * 10
+    await asyncio.sleep(0)
+    yield b"b" * 10
+
+
+async def test_pieces_become_an_answer() -> None:
+    outcomes: list[Outcome] = []
+    async with sending(of_bytes, 20, outcomes) as port, connected(port) as line:
+        assert (await line.ask(request("/"))).body == b"a" * 10 + b"b" * 10
+        assert (await line.ask(request("/"))).status == 200
+    assert [outcome.sent for outcome in outcomes] == [20, 20]
+
+
+@pytest.mark.parametrize(
+    "error", [FillFailed(), StorageError("gone"), OSError(5, "EIO"), RuntimeError("a defect")]
+)
+async def test_a_failure_after_the_first_byte_breaks_the_answer(error: Exception) -> None:
+    """And nothing is ever written behind it: a client would take it for content."""
+
+    async def pieces() -> AsyncIterator[Piece]:
+        yield b"a" * 10
+        raise error
+
+    outcomes: list[Outcome] = []
+    async with sending(pieces, 20, outcomes) as port, connected(port) as line:
+        await line.send(request("/"))
+        received, _ = await line.rest()
+    assert received.endswith(b"\r\n\r\n" + b"a" * 10)
+    assert [outcome.sent for outcome in outcomes] == [10]
+
+
+def failed() -> FillFailed:
+    failure = FillFailed()
+    failure.__cause__ = UpstreamUnreachable("gone")
+    return failure
+
+
+async def failing(error: Exception) -> Piece:
+    raise error
+
+
+@pytest.mark.parametrize("error", [failed(), StorageError("gone")])
+async def test_a_failure_before_the_first_byte_can_be_told(error: Exception) -> None:
+    async def pieces() -> AsyncIterator[Piece]:
+        await asyncio.sleep(0)
+        yield await failing(error)
+
+    async with sending(pieces, 20, []) as port, connected(port) as line:
+        assert (await line.ask(request("/"))).status == 404
+        assert (await line.ask(request("/"))).status == 404
+
+
+async def test_a_first_byte_that_takes_long_is_not_waited_for() -> None:
+    """Clients give up on headers that do not come."""
+    late = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[Piece]:
+        await late.wait()
+        yield b"a" * 20
+
+    async with sending(pieces, 20, [], 0.05) as port, connected(port) as line:
+        await line.send(request("/"))
+        line.received = await line.reader.readuntil(b"\r\n\r\n")
+        late.set()
+        assert (await line.answer()).body == b"a" * 20
+        assert (await line.ask(request("/"))).body == b"a" * 20
+
+
+async def test_an_answer_without_content_is_one() -> None:
+    async def pieces() -> AsyncIterator[Piece]:
+        for piece in list[Piece]():
+            yield piece
+
+    async with sending(pieces, 0, []) as port, connected(port) as line:
+        assert (await line.ask(request("/"))).body == b""
+        assert (await line.ask(request("/"))).body == b""
+
+
+async def test_what_gave_the_pieces_is_always_closed() -> None:
+    closed: list[str] = []
+
+    async def pieces() -> AsyncIterator[Piece]:
+        try:
+            while True:
+                yield b"a" * 100_000
+        finally:
+            closed.append("closed")
+
+    async with sending(pieces, 1 << 40, []) as port:
+        for _ in range(3):
+            async with connected(port) as line:
+                await line.send(request("/"))
+                await line.reader.readexactly(200_000)
+                line.reset()
+        await eventually(lambda: len(closed) == 3)
+
+
+VALUE = "x" * 50_000 + "y" * 50_000
+ENVIRONMENT = f"A={VALUE}\0B={VALUE[::-1]}\0".encode()
+
+
+@pytest.fixture
+def unsendable() -> Iterator[FileIO]:
+    """A file that can be read and not sent: the environment of a process."""
+    environ = {"A": VALUE, "B": VALUE[::-1]}
+    with subprocess.Popen(["sleep", "60"], env=environ) as process:
+        try:
+            with FileIO(f"/proc/{process.pid}/environ") as file:
+                while os.pread(file.fileno(), 1, len(ENVIRONMENT) - 1) != b"\0":
+                    time.sleep(0)  # it is still that of the process it was made from
+                yield file
+        finally:
+            process.kill()
+
+
+async def test_a_file_that_the_kernel_does_not_send_from_is_copied(unsendable: FileIO) -> None:
+    """By positions of our own: readers share the file, and each gets its own bytes of it."""
+    with pytest.raises(OSError, match="Invalid argument"):
+        os.sendfile(1, unsendable.fileno(), 0, 1)
+
+    async def pieces() -> AsyncIterator[Piece]:
+        for start in range(0, len(ENVIRONMENT), 10_000):
+            yield FileSlice(unsendable, start, min(start + 10_000, len(ENVIRONMENT)))
+
+    async with sending(pieces, len(ENVIRONMENT), []) as port, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(body_of(port)) for _ in range(10)]
+    assert [task.result() == ENVIRONMENT for task in tasks] == [True] * 10
+
+
+async def body_of(port: int) -> bytes:
+    async with connected(port) as line:
+        return (await line.ask(request("/"))).body
+
+
+async def test_what_cannot_be_read_any_more_breaks_the_answer() -> None:
+    reading, writing = os.pipe()
+    os.close(writing)
+    with FileIO(reading) as file:
+
+        async def pieces() -> AsyncIterator[Piece]:
+            yield b"a" * 10
+            yield FileSlice(file, 0, 10)
+
+        async with sending(pieces, 20, []) as port, connected(port) as line:
+            await line.send(request("/"))
+            received, _ = await line.rest()
+        assert received.endswith(b"\r\n\r\n" + b"a" * 10)
