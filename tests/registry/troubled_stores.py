@@ -9,7 +9,14 @@ from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import Descriptor, References
 from mirror.ports.blobs import DigestMismatch, Space, StorageError, StorageFull
 from mirror.ports.clock import Clock
-from mirror.ports.metadata import BlobRecord, IdleManifest, MetadataError, Totals, Use
+from mirror.ports.metadata import (
+    BlobRecord,
+    IdleManifest,
+    MetadataError,
+    MetadataStore,
+    Totals,
+    Use,
+)
 from mirror.ports.repository import Repository
 from mirror.storage.memory import MemoryBlobStore
 
@@ -23,8 +30,8 @@ async def _nothing() -> None:
 class TroubledFacts(CachedMetadata):
     """``failing`` names methods that raise; hooks run before what they are named after."""
 
-    def __init__(self) -> None:
-        super().__init__(MemoryMetadata())
+    def __init__(self, facts: MetadataStore | None = None) -> None:
+        super().__init__(facts or MemoryMetadata())
         self.failing: set[str] = set()
         self.before_evict: Hook = _nothing
         self.before_deleting_blobs: Hook = _nothing
