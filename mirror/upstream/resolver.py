@@ -3,7 +3,6 @@
 import asyncio
 import socket
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -13,6 +12,7 @@ from mirror.flight import SingleFlight
 from mirror.ports.clock import Clock
 from mirror.upstream.errors import closed
 from mirror.upstream.guard import Guard
+from mirror.upstream.unhurried import UnhurriedThreads
 
 _Question = tuple[str, socket.AddressFamily]
 
@@ -58,7 +58,7 @@ class Resolver(AbstractResolver):
         self._clock = clock
         self._lookup = lookup
         self._patience = patience
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="resolver")
+        self._threads = UnhurriedThreads(_THREADS, "resolver")
         self._flights: SingleFlight[_Question, tuple[str, ...]] = SingleFlight(closed)
         self._known: LRUCache[tuple[str, socket.AddressFamily], _Known] = LRUCache(_MOST_HOSTS)
 
@@ -81,7 +81,6 @@ class Resolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._flights.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask_or_keep(
         self, host: str, family: socket.AddressFamily, known: _Known
@@ -96,8 +95,7 @@ class Resolver(AbstractResolver):
         return await self._flights.run((host, family), lambda: self._look_up(host, family))
 
     async def _look_up(self, host: str, family: socket.AddressFamily) -> tuple[str, ...]:
-        loop = asyncio.get_running_loop()
-        addresses = await loop.run_in_executor(self._threads, self._lookup, host, family)
+        addresses = await self._threads.run(lambda: self._lookup(host, family))
         if not addresses:
             raise OSError("the name has no address")
         self._known[host, family] = _Known(addresses, self._clock.monotonic())
