@@ -26,7 +26,7 @@ from tests.simulated_hub.faults import Kind
 
 SHARED = pytest.mark.asyncio(loop_scope="module")
 LARGE = blob("large", 8_000_000)
-IMPATIENT = {"MIRROR__TIMEOUTS__WRITE": "300ms"}
+IMPATIENT = {"MIRROR__TIMEOUTS__WRITE": "1s"}
 
 
 async def hold(site: Site, content: bytes) -> str:
@@ -115,7 +115,7 @@ async def test_who_takes_nothing_is_cut_off(tmp_path: Path, hub: SimulatedHub, k
 
 async def test_who_takes_its_time_is_not_cut_off(tmp_path: Path, hub: SimulatedHub) -> None:
     """It takes longer than the deadline altogether, but never nothing for so long."""
-    async with running_site(tmp_path, hub, {"MIRROR__TIMEOUTS__WRITE": "700ms"}) as site:
+    async with running_site(tmp_path, hub, {"MIRROR__TIMEOUTS__WRITE": "1s"}) as site:
         path = await hold(site, LARGE)
         loop = asyncio.get_running_loop()
         async with connected(site.port, receive_buffer=65536) as line:
@@ -127,7 +127,7 @@ async def test_who_takes_its_time_is_not_cut_off(tmp_path: Path, hub: SimulatedH
                 content += await line.reader.readexactly(80_000)
                 await asyncio.sleep(0.01)
         assert content == LARGE
-        assert loop.time() - begun > 0.7
+        assert loop.time() - begun > 1.0
 
 
 def resident() -> int:
