@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -85,6 +86,16 @@ class Client:
         assert digest_of(content) == digest, f"{path}: a complete answer with other bytes"
         assert answer.headers["Docker-Content-Digest"] == digest
         return content
+
+    async def stats(self) -> dict[str, Any]:
+        """What the server says of itself."""
+        async with self.session.get(f"{self.url}/api/v1/stats") as answer:
+            return dict(await answer.json())
+
+    async def kept(self) -> None:
+        """Nothing is on its way to the disk any more: clients have it a moment earlier."""
+        while (await self.stats())["fills"]:
+            pass
 
     async def _rest(self, path: str, start: int, size: int) -> bytes:
         headers = {"Range": f"bytes={start}-"} if start else {}

@@ -102,12 +102,6 @@ class Load:
             assert answer.status == 200, await answer.text()
 
 
-async def counted(client: Client) -> int:
-    """Answers that the server remembers to have given."""
-    async with client.session.get(f"{client.url}/api/v1/stats") as answer:
-        return sum((await answer.json())["requests"].values())
-
-
 async def test_at_any_moment(nursery: Nursery, tmp_path: Path, hub: SimulatedHub) -> None:
     """Many lives under load on one folder. LIFE_SEED repeats the same choices."""
     data = tmp_path / "data"
@@ -123,7 +117,7 @@ async def test_at_any_moment(nursery: Nursery, tmp_path: Path, hub: SimulatedHub
         moments = dice(SEED + lives)
         async with running_server(nursery, order(data, environ)) as server:
             async with client_of(server.url) as client:
-                before, remembered = remembered, await counted(client)
+                before, remembered = remembered, sum((await client.stats())["requests"].values())
             assert before <= remembered <= asked
             load = Load(server, hub, SEED + lives)
             running = asyncio.create_task(load.run())

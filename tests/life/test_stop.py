@@ -4,10 +4,9 @@ import asyncio
 import re
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -34,14 +33,6 @@ async def server_of(
     environ = mirror_of(hub, more={"MIRROR__TIMEOUTS__DRAIN": drain})
     async with running_server(nursery, order(data, environ)) as server:
         yield server
-
-
-async def stats(server: Server) -> Mapping[str, Any]:
-    async with (
-        client_of(server.url) as client,
-        client.session.get(f"{client.url}/api/v1/stats") as answer,
-    ):
-        return dict(await answer.json())
 
 
 async def refuses(server: Server) -> bool:
@@ -160,7 +151,7 @@ async def test_uses_and_counters_survive(
     async with server_of(nursery, tmp_path, hub) as server, client_of(server.url) as client:
         for _ in range(3):
             await client.pull(NGINX, "1", IMAGE)
-        before = await stats(server)
+        before = await client.stats()
         assert await server.program.stop() == 0
 
     with closing(sqlite3.connect(tmp_path / "metadata.db")) as database:
@@ -169,12 +160,12 @@ async def test_uses_and_counters_survive(
         )
     assert uses == 2
     async with server_of(nursery, tmp_path, hub) as server, client_of(server.url) as client:
-        after = await stats(server)
+        after = await client.stats()
         assert after["requests"] == before["requests"]
         assert after["bytes"] == before["bytes"]
         assert after["storage"]["bytes"] == before["storage"]["bytes"]
         await client.pull(NGINX, "1", IMAGE)
-        assert (await stats(server))["requests"]["hit"] > before["requests"]["hit"]
+        assert (await client.stats())["requests"]["hit"] > before["requests"]["hit"]
 
 
 async def test_it_says_that_it_is_stopping(tmp_path: Path, hub: SimulatedHub) -> None:
