@@ -171,8 +171,15 @@ async def test_referrers_and_their_filter(site: Site) -> None:
 
 async def test_descriptors_of_referrers_are_passed_on_whole(site: Site) -> None:
     push_referrer(site.hub, "x/signature", "é")
-    entry = {"artifactType": "x", "annotations": {"a": "é"}, "data": "e30=", "more": [1, None]}
-    entry |= {"mediaType": OCI_MANIFEST, "digest": IMAGE.digest, "size": 7}
+    entry = {
+        "mediaType": OCI_MANIFEST,
+        "digest": IMAGE.digest,
+        "size": 7,
+        "artifactType": "x",
+        "annotations": {"a": "é"},
+        "data": "e30=",
+        "more": [1, None],
+    }
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry]}).encode()
     kind = ("Content-Type", OCI_INDEX)
     site.hub.faults.add(
