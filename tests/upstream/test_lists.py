@@ -301,6 +301,7 @@ ELSEWHERE = "https://packages.example/login"
         Fault(route="referrers", kind="status", status=501),
         Fault(route="referrers", kind="html"),
         Fault(route="referrers", kind="html", status=404),
+        Fault(route="referrers", kind="html", body=b"<p>" * 2_000_000),
         Fault(route="referrers", kind="redirect", status=302, location=ELSEWHERE),
         Fault(route="referrers", kind="status", status=200, body=b"ok"),
         Fault(route="referrers", kind="status", status=200, body=b"{}", headers=(JSON,)),
