@@ -99,9 +99,9 @@ async def test_tags_are_listed_in_the_order_of_their_bytes(
     metadata: MetadataStore, limit: int
 ) -> None:
     texts = ["latest", "_x", "RC", "rc", "1.10", "1.9", "1", "Z", "a-b", "a.b", "a_b", "aB"]
-    await metadata.put_manifest(NGINX, manifest("m"), None, at(0))
     for text in texts:
-        await metadata.put_tag(NGINX, Tag(text), tagged(manifest("m")))
+        await metadata.put_manifest(NGINX, manifest(text), None, at(0))
+        await metadata.put_tag(NGINX, Tag(text), tagged(manifest(text)))
 
     assert await list_tags(metadata, NGINX, limit) == sorted(texts)
     for other in (REDIS, NGINX_ELSEWHERE, HOSTED):
