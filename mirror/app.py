@@ -36,8 +36,10 @@ from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import ProxiedRegistries
+from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.statistics import Statistics
+from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.filesystem import FilesystemBlobStore
 from mirror.wiring import make_registries, make_router
@@ -133,12 +135,18 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     stack.push_async_callback(blobs.close)
     manifests = Manifests(parts.manifest_ports(config.timeouts.stale_after))
     stack.push_async_callback(manifests.close)
+    tags = Tags(parts.tag_ports(config.timeouts.stale_after))
+    stack.push_async_callback(tags.close)
+    referrers = Referrers(parts.referrer_ports(config.timeouts.stale_after))
+    stack.push_async_callback(referrers.close)
     parts.housekeeping.evict_with(Eviction(parts.eviction_ports(blobs)))
     _keep_house(parts.housekeeping, stack)
     return Services(
         router=make_router(config),
         manifests=manifests,
         blobs=blobs,
+        tags=tags,
+        referrers=referrers,
         in_use=parts.in_use,
         registries=parts.registries,
         housekeeping=parts.housekeeping,
@@ -190,6 +198,12 @@ class _Parts:
             statistics=self.statistics,
             stale_after=stale_after,
         )
+
+    def tag_ports(self, stale_after: timedelta) -> TagPorts:
+        return TagPorts(self.metadata, self.registries, self.clock, stale_after)
+
+    def referrer_ports(self, stale_after: timedelta) -> ReferrerPorts:
+        return ReferrerPorts(self.registries, self.clock, stale_after)
 
     def eviction_ports(self, blobs: Blobs) -> EvictionPorts:
         return EvictionPorts(

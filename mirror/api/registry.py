@@ -12,14 +12,13 @@ from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
 from mirror.api.manifests import get_manifest
 from mirror.api.path import Resource, ResourcePath, parse_path
+from mirror.api.referrers import get_referrers
 from mirror.api.request import route_of
 from mirror.api.services import SERVICES
-from mirror.oci.digest import parse_digest
+from mirror.api.tags import get_tags
 from mirror.oci.errors import (
     BlobUploadUnknown,
-    ManifestUnknown,
     NameUnknown,
-    OCIError,
     Unavailable,
     Unsupported,
 )
@@ -60,11 +59,18 @@ async def serve(request: web.Request) -> web.StreamResponse:
         raise NameUnknown("no such path in the registry API")
     if request.method not in PULLING:
         return _unsupported(request, path)
-    if path.resource is Resource.MANIFEST:
-        return await get_manifest(request, path)
-    if path.resource is Resource.BLOB:
-        return await get_blob(request, path)
-    raise _absence(request, path)
+    match path.resource:
+        case Resource.MANIFEST:
+            return await get_manifest(request, path)
+        case Resource.BLOB:
+            return await get_blob(request, path)
+        case Resource.TAGS:
+            return await get_tags(request, path)
+        case Resource.REFERRERS:
+            return await get_referrers(request, path)
+        case Resource.UPLOAD:
+            route_of(request, path.name)
+            raise BlobUploadUnknown("this mirror takes no uploads")
 
 
 async def _expect(_request: web.Request) -> None:
@@ -87,17 +93,3 @@ def _unsupported(request: web.Request, path: ResourcePath) -> web.Response:
     route_of(request, path.name)
     error = Unsupported("this mirror is for pulling; push to the registry it mirrors")
     return error_response(error, allow=PULLING)
-
-
-def _absence(request: web.Request, path: ResourcePath) -> OCIError:
-    """The 404 for what a registry for pulling may lack. Raises what is wrong with the path."""
-    route_of(request, path.name)
-    match path.resource:
-        case Resource.UPLOAD:
-            return BlobUploadUnknown("this mirror takes no uploads")
-        case Resource.REFERRERS:
-            # Clients then look for the fallback tag, which is pulled like any other.
-            parse_digest(path.item)
-            return ManifestUnknown("this mirror does not list referrers")
-        case _:
-            return NameUnknown("this mirror does not list tags")

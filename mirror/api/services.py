@@ -15,9 +15,11 @@ from mirror.registry.housekeeping import Housekeeping
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import Manifests
 from mirror.registry.proxied import ProxiedRegistries
+from mirror.registry.referrers import Referrers
 from mirror.registry.room import Limits
 from mirror.registry.routing import Router
 from mirror.registry.statistics import Statistics
+from mirror.registry.tags import Tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,8 @@ class Services:
     router: Router
     manifests: Manifests
     blobs: Blobs
+    tags: Tags
+    referrers: Referrers
     in_use: InUse
     registries: ProxiedRegistries
     housekeeping: Housekeeping

@@ -75,6 +75,11 @@ class CachedMetadata:
     async def delete_tag(self, repository: Repository, tag: Tag) -> bool:
         return await self._finish(self._delete_tag(repository, tag))
 
+    async def list_tags(
+        self, repository: Repository, after: Tag | None, limit: int
+    ) -> Sequence[Tag]:
+        return await self._store.list_tags(repository, after, limit)
+
     async def get_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
         return await self._manifests.read(repository, digest, self._store.get_manifest)
 

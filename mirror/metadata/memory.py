@@ -45,6 +45,18 @@ class MemoryMetadata:
     async def delete_tag(self, repository: Repository, tag: Tag) -> bool:
         return self._facts.tags.pop((repository, tag), None) is not None
 
+    async def list_tags(
+        self, repository: Repository, after: Tag | None, limit: int
+    ) -> Sequence[Tag]:
+        held = [
+            tag
+            for (owner, tag), record in self._facts.tags.items()
+            if owner == repository
+            and (owner, record.descriptor.digest) in self._facts.manifests
+            and (after is None or tag.value > after.value)
+        ]
+        return sorted(held, key=str)[:limit]
+
     async def get_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
         manifest = self._facts.manifests.get((repository, digest))
         return manifest.descriptor if manifest else None

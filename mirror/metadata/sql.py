@@ -60,6 +60,11 @@ class SqlMetadata:
     async def delete_tag(self, repository: Repository, tag: Tag) -> bool:
         return await self._database.write(tags.delete_tag, repository, tag)
 
+    async def list_tags(
+        self, repository: Repository, after: Tag | None, limit: int
+    ) -> Sequence[Tag]:
+        return await self._database.scan(tags.list_tags, repository, after, limit)
+
     async def get_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
         return await self._database.read(manifests.get_manifest, repository, digest)
 

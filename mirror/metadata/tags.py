@@ -1,9 +1,11 @@
 """Statements about tags."""
 
-from sqlalchemy import Connection, delete, select
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, exists, select
 
 from mirror.metadata.repositories import ensure_repository, id_of
-from mirror.metadata.schema import tags
+from mirror.metadata.schema import manifests, tags
 from mirror.metadata.upsert import insert_into
 from mirror.oci.manifest import Descriptor
 from mirror.oci.reference import Tag
@@ -42,3 +44,16 @@ def delete_tag(connection: Connection, repository: Repository, tag: Tag) -> bool
         delete(tags).where(tags.c.repository_id == id_of(repository), tags.c.tag == tag.value)
     )
     return result.rowcount > 0
+
+
+def list_tags(
+    connection: Connection, repository: Repository, after: Tag | None, limit: int
+) -> Sequence[Tag]:
+    held = exists().where(
+        manifests.c.repository_id == tags.c.repository_id, manifests.c.digest == tags.c.digest
+    )
+    listed = select(tags.c.tag).where(tags.c.repository_id == id_of(repository), held)
+    if after is not None:
+        listed = listed.where(tags.c.tag > after.value)
+    rows = connection.scalars(listed.order_by(tags.c.tag).limit(limit))
+    return [Tag(text) for text in rows]

@@ -33,9 +33,15 @@ def parse_page(n: str | None, last: str | None, maximum: int) -> Page:
     return Page(_parse_limit(n, maximum) if n else None, _parse_last(last) if last else None)
 
 
-def next_link(path: str, limit: int, last: str) -> str:
-    """The ``Link`` header of a page that ends with ``last``; ``path`` is already URL-safe."""
-    return f'<{path}?n={limit}&last={quote(last, safe="")}>; rel="next"'
+def next_link(path: str, limit: int, last: str, namespace: str | None = None) -> str:
+    """The ``Link`` header of a page that ends with ``last``; ``path`` is already URL-safe.
+
+    ``namespace`` is the ``ns`` with which the page was asked for.
+    """
+    query = f"n={limit}&last={quote(last, safe='')}"
+    if namespace is not None:
+        query += f"&ns={quote(namespace, safe='')}"
+    return f'<{path}?{query}>; rel="next"'
 
 
 def parse_next_link(header: str) -> str | None:

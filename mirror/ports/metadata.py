@@ -47,6 +47,14 @@ class TagStore(Protocol):
     async def delete_tag(self, repository: Repository, tag: Tag) -> bool:
         """Whether it was there."""
 
+    async def list_tags(
+        self, repository: Repository, after: Tag | None, limit: int
+    ) -> Sequence[Tag]:
+        """The tags whose manifest the repository has, in order, those after a tag if one is given.
+
+        Fewer than ``limit`` are the last.
+        """
+
 
 class ManifestStore(Protocol):
     """Which manifests a repository has. The bytes are blobs of the same digest."""

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, Manifest
 from mirror.oci.reference import RepositoryName, Tag
+from mirror.oci.referrers import Referrer
 
 
 class UpstreamError(Exception):
@@ -124,6 +125,14 @@ class Upstream(Protocol):
         Raises on entry when the upstream does not answer within its deadlines. An upstream that
         ignores ranges is read and discarded up to ``start``.
         """
+
+    async def list_tags(self, name: RepositoryName) -> tuple[Tag, ...] | None:
+        """Every tag of the repository, on however many pages it lists them; in its order."""
+
+    async def list_referrers(
+        self, name: RepositoryName, digest: Digest
+    ) -> tuple[Referrer, ...] | None:
+        """Every manifest whose subject the digest is. ``None``: the registry does not list them."""
 
     def status(self) -> UpstreamStatus:
         """No I/O."""

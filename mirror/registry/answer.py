@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor
+from mirror.oci.reference import Tag
+from mirror.oci.referrers import Referrer
 from mirror.ports.blobs import OpenBlob
 from mirror.ports.repository import Repository
 from mirror.registry.statistics import Result
@@ -41,4 +43,23 @@ class BlobAnswer:
     digest: Digest
     size: int
     blob: OpenBlob | None
+    handling: Handling
+
+
+@dataclass(frozen=True, slots=True)
+class TagsAnswer:
+    """One page of tags, in order; ``goes_on``: there are more after the last of them."""
+
+    repository: Repository
+    tags: tuple[Tag, ...]
+    goes_on: bool
+    handling: Handling
+
+
+@dataclass(frozen=True, slots=True)
+class ReferrersAnswer:
+    """What refers to a manifest."""
+
+    repository: Repository
+    referrers: tuple[Referrer, ...]
     handling: Handling

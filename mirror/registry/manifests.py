@@ -20,8 +20,9 @@ from mirror.oci.reference import Tag
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError, TagRecord, TagStore
 from mirror.ports.repository import Repository
-from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
+from mirror.ports.upstream import UpstreamError, UpstreamInvalid
 from mirror.registry import freshness
+from mirror.registry.age import ago
 from mirror.registry.answer import Handling, ManifestAnswer
 from mirror.registry.held import HeldManifests
 from mirror.registry.proxied import (
@@ -204,7 +205,7 @@ class Manifests:
         self, repository: Repository, record: TagRecord, held: Manifest, reason: str
     ) -> ManifestAnswer:
         age = self._ports.clock.now() - record.confirmed_at
-        detail = f"{reason}; this copy was confirmed {_ago(age)} ago"
+        detail = f"{reason}; this copy was confirmed {ago(age)} ago"
         return _answer(repository, held, Handling(Result.STALE, detail=detail))
 
     async def _confirm(self, repository: Repository, tag: Tag) -> _Checked | None:
@@ -277,9 +278,7 @@ class Manifests:
         await self._ports.held.keep(repository, manifest)
 
     def _online(self, repository: Repository) -> ProxiedRegistry:
-        if self._ports.registries.offline:
-            raise UpstreamUnreachable("not cached, and this mirror is offline")
-        return self._registry(repository)
+        return self._ports.registries.online(repository.upstream or "")
 
     def _registry(self, repository: Repository) -> ProxiedRegistry:
         return self._ports.registries[repository.upstream or ""]
@@ -328,12 +327,3 @@ def _unknown(repository: Repository, tag: Tag, message: str | None = None) -> Ma
 
 def _answer(repository: Repository, manifest: Manifest, handling: Handling) -> ManifestAnswer:
     return ManifestAnswer(repository, manifest.descriptor, manifest.content, handling)
-
-
-def _ago(age: timedelta) -> str:
-    seconds = max(int(age.total_seconds()), 0)
-    for unit, length in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= length:
-            count = seconds // length
-            return f"{count} {unit}{'s' if count > 1 else ''}"
-    return f"{seconds} second{'s' if seconds != 1 else ''}"

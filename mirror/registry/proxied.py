@@ -35,6 +35,12 @@ class ProxiedRegistries:
     def __getitem__(self, name: str) -> ProxiedRegistry:
         return self.by_name[name]
 
+    def online(self, name: str) -> ProxiedRegistry:
+        """To be asked for what is not held. Raises UpstreamUnreachable where nobody may be."""
+        if self.offline:
+            raise UpstreamUnreachable("not cached, and this mirror is offline")
+        return self.by_name[name]
+
     def statuses(self) -> Mapping[str, UpstreamStatus]:
         return {name: registry.upstream.status() for name, registry in self.by_name.items()}
 

@@ -12,6 +12,7 @@ from typing import Literal
 from mirror.oci.errors import (
     BlobUnknown,
     ManifestUnknown,
+    NameUnknown,
     OCIError,
     TooManyRequests,
     Unavailable,
@@ -28,11 +29,17 @@ from mirror.registry.routing import Approach
 RETRY_AFTER = 10
 """Seconds to wait where the upstream did not say."""
 
-What = Literal["manifest", "blob"]
+What = Literal["manifest", "blob", "tags", "referrers"]
 
 
 def absent(what: What, message: str | None = None) -> OCIError:
-    return ManifestUnknown(message) if what == "manifest" else BlobUnknown(message)
+    match what:
+        case "blob":
+            return BlobUnknown(message)
+        case "tags":
+            return NameUnknown(message)
+        case "manifest" | "referrers":
+            return ManifestUnknown(message)
 
 
 def refuse(what: What, approach: Approach, error: UpstreamError) -> OCIError:

@@ -17,11 +17,13 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, Manifest
 from mirror.oci.media_type import ACCEPTED
 from mirror.oci.reference import Reference, RepositoryName, Tag
+from mirror.oci.referrers import Referrer
 from mirror.ports.clock import Clock
 from mirror.ports.upstream import RemoteBlob, UpstreamStatus
 from mirror.upstream.assembly import assemble
 from mirror.upstream.blobs import BlobReader
 from mirror.upstream.download import Span
+from mirror.upstream.lists import Lists
 from mirror.upstream.manifests import ManifestReader, Unclear
 from mirror.upstream.quota import is_current
 from mirror.upstream.redirect import Wish
@@ -60,6 +62,7 @@ class HttpUpstream:
         self._tally = parts.tally
         self._manifests = ManifestReader(parts.connection, parts.verdict)
         self._blobs = BlobReader(parts.connection, parts.verdict, parts.tally)
+        self._lists = Lists(parts.base, parts.registry, parts.connection, parts.verdict)
 
     async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | Manifest | None:
         wish = Wish("HEAD", self._url(name, "manifests", tag), ACCEPTED)
@@ -93,6 +96,14 @@ class HttpUpstream:
             yield opened.download
         finally:
             opened.answer.close()
+
+    async def list_tags(self, name: RepositoryName) -> tuple[Tag, ...] | None:
+        return await self._lists.tags(name)
+
+    async def list_referrers(
+        self, name: RepositoryName, digest: Digest
+    ) -> tuple[Referrer, ...] | None:
+        return await self._lists.referrers(name, digest)
 
     def status(self) -> UpstreamStatus:
         now, monotonic = self._clock.now(), self._clock.monotonic()

@@ -5,8 +5,10 @@ UpstreamError            mirror.ports.upstream
 │   └── QuotaExhausted   pulls are used up, everything else is still answered
 ├── UpstreamFailed
 │   └── UpstreamBusy     the upstream said when to come back
-└── UpstreamDenied
-    └── LinkRefused      a signed address did not work; a new one may
+├── UpstreamDenied
+│   └── LinkRefused      a signed address did not work; a new one may
+└── UpstreamInvalid
+    └── PageRefused      a page of a list is larger than the upstream allows
 """
 
 import os
@@ -53,6 +55,10 @@ def closed() -> UpstreamUnreachable:
 
 class LinkRefused(UpstreamDenied):
     """401 or 403 from a host that the registry sent us to."""
+
+
+class PageRefused(UpstreamInvalid):
+    """400 to a question for one page of a list."""
 
 
 def excerpt(text: str, secrets: tuple[str, ...] = ()) -> str:

@@ -30,6 +30,8 @@ async def connect() -> AsyncIterator[Connect]:
             await stack.enter_async_context(server)
             stack.push_async_callback(mirror.services.manifests.close)
             stack.push_async_callback(mirror.services.blobs.close)
+            stack.push_async_callback(mirror.services.tags.close)
+            stack.push_async_callback(mirror.services.referrers.close)
             return AdminClient(server, await stack.enter_async_context(ClientSession()))
 
         yield serve

@@ -17,6 +17,7 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import Descriptor, Manifest, parse_references
 from mirror.oci.reference import RepositoryName, Tag
+from mirror.oci.referrers import Referrer
 from mirror.ports.metadata import BlobRecord, TagRecord
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import RemoteBlob, UpstreamStatus
@@ -30,9 +31,11 @@ from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import ProxiedRegistries, ProxiedRegistry
+from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.routing import Router, UpstreamRule
 from mirror.registry.statistics import Statistics
+from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.memory import MemoryBlobStore
 from tests.simulated_hub import Image, Index
@@ -96,6 +99,16 @@ class Shelf:
         stop: int | None = None,  # noqa: ARG002 - nobody here asks for less than the rest
     ) -> AbstractAsyncContextManager[RemoteBlob | None]:
         return _open(self.blobs.get(digest), start)
+
+    async def list_tags(self, name: RepositoryName) -> tuple[Tag, ...] | None:
+        return tuple(tag for owner, tag in self.tags if owner == name) or None
+
+    async def list_referrers(
+        self,
+        name: RepositoryName,  # noqa: ARG002 - nothing here refers to anything
+        digest: Digest,  # noqa: ARG002 - nothing here refers to anything
+    ) -> tuple[Referrer, ...] | None:
+        return ()
 
     def status(self) -> UpstreamStatus:
         return self.condition
@@ -231,6 +244,8 @@ def _services(
         router=_router(registries),
         manifests=_manifests(ports, metadata, registries),
         blobs=blobs,
+        tags=Tags(TagPorts(metadata, registries, ports.clock, STALE_AFTER)),
+        referrers=Referrers(ReferrerPorts(registries, ports.clock, STALE_AFTER)),
         in_use=using,
         registries=registries,
         housekeeping=housekeeping,

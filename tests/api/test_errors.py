@@ -40,11 +40,14 @@ PUSHED = {"POST", "PUT", "PATCH", "DELETE"}
         ("/v2x", 404, "NAME_UNKNOWN"),
         ("/v2/_catalog", 404, "NAME_UNKNOWN"),
         ("/v2/nginx", 404, "NAME_UNKNOWN"),
-        (f"/v2/{NAME}/tags/list", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/tags", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/tags/list/", 404, "NAME_UNKNOWN"),
         ("/v2/UPPER/tags/list", 400, "NAME_INVALID"),
-        (f"/v2/{NAME}/referrers/{ABSENT}", 404, "MANIFEST_UNKNOWN"),
+        ("/v2/a/b/tags/list", 404, "NAME_UNKNOWN"),
+        ("/v2/a/b/c/tags/list", 404, "NAME_UNKNOWN"),
+        (f"/v2/{NAME}/tags/list?n=-1", 400, "PAGINATION_NUMBER_INVALID"),
+        (f"/v2/a/b/referrers/{ABSENT}", 404, "MANIFEST_UNKNOWN"),
+        (f"/v2/a/b/c/referrers/{ABSENT}", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/referrers/sha256:short", 400, "DIGEST_INVALID"),
         (f"/v2/{NAME}/manifests/", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/manifests/nope", 404, "MANIFEST_UNKNOWN"),
@@ -179,7 +182,7 @@ async def test_any_path_gets_an_answer_that_can_be_read(held: Site, pieces: list
             answer = await line.ask(request(target + suffix))
             check(answer)
     for asked in held.hub.requests[before:]:
-        assert asked.route in ("manifest", "blob", "token", "ping"), asked.target
+        assert asked.route in ("manifest", "blob", "tags", "token", "ping"), asked.target
         assert ".." not in asked.target
 
 

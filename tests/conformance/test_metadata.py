@@ -86,6 +86,58 @@ async def test_tags_differ_by_case(metadata: MetadataStore) -> None:
     assert await metadata.get_tag(NGINX, Tag("RC")) == tagged(manifest("upper"))
 
 
+async def list_tags(store: MetadataStore, repository: Repository, limit: int = 100) -> list[str]:
+    found = list(await store.list_tags(repository, None, limit))
+    while found and len(more := await store.list_tags(repository, found[-1], limit)) > 0:
+        assert len(more) <= limit
+        found += more
+    return [tag.value for tag in found]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 100])
+async def test_tags_are_listed_in_the_order_of_their_bytes(
+    metadata: MetadataStore, limit: int
+) -> None:
+    texts = ["latest", "_x", "RC", "rc", "1.10", "1.9", "1", "Z", "a-b", "a.b", "a_b", "aB"]
+    for text in texts:
+        await metadata.put_manifest(NGINX, manifest(text), None, at(0))
+        await metadata.put_tag(NGINX, Tag(text), tagged(manifest(text)))
+
+    assert await list_tags(metadata, NGINX, limit) == sorted(texts)
+    for other in (REDIS, NGINX_ELSEWHERE, HOSTED):
+        assert await list_tags(metadata, other, limit) == []
+
+
+async def test_a_list_of_tags_goes_on_after_one_that_need_not_be_there(
+    metadata: MetadataStore,
+) -> None:
+    await metadata.put_manifest(NGINX, manifest("m"), None, at(0))
+    for text in ("a", "c", "d"):
+        await metadata.put_tag(NGINX, Tag(text), tagged(manifest("m")))
+
+    assert await metadata.list_tags(NGINX, Tag("b"), 100) == [Tag("c"), Tag("d")]
+    assert await metadata.list_tags(NGINX, Tag("c"), 100) == [Tag("d")]
+    assert await metadata.list_tags(NGINX, Tag("d"), 100) == []
+
+
+async def test_only_tags_whose_manifest_is_here_are_listed(metadata: MetadataStore) -> None:
+    await metadata.put_manifest(NGINX, manifest("here"), None, at(0))
+    await metadata.put_manifest(REDIS, manifest("elsewhere"), None, at(0))
+    await metadata.put_tag(NGINX, Tag("a"), tagged(manifest("here")))
+    await metadata.put_tag(NGINX, Tag("b"), tagged(manifest("elsewhere")))
+    await metadata.put_tag(NGINX, Tag("c"), tagged(manifest("nowhere")))
+    assert await list_tags(metadata, NGINX) == ["a"]
+
+    await metadata.put_tag(NGINX, Tag("c"), tagged(manifest("here")))
+    assert await list_tags(metadata, NGINX) == ["a", "c"]
+
+    await metadata.delete_tag(NGINX, Tag("a"))
+    assert await list_tags(metadata, NGINX) == ["c"]
+
+    await metadata.delete_manifest(NGINX, digest("here"))
+    assert await list_tags(metadata, NGINX) == []
+
+
 @pytest.mark.parametrize("other", [REDIS, NGINX_ELSEWHERE, HOSTED], ids=str)
 async def test_repositories_share_nothing(metadata: MetadataStore, other: Repository) -> None:
     await metadata.put_tag(NGINX, LATEST, tagged(manifest("m")))

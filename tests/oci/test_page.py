@@ -70,6 +70,11 @@ def test_the_link_to_the_next_page() -> None:
     assert link == '</v2/library/nginx/tags/list?n=2&last=b>; rel="next"'
 
 
+def test_the_link_stays_in_the_namespace() -> None:
+    link = next_link("/v2/a/tags/list", 2, "b", "ghcr.io>; x")
+    assert link == '</v2/a/tags/list?n=2&last=b&ns=ghcr.io%3E%3B%20x>; rel="next"'
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])), st.integers(0, 1000))
 @example("a&n=9#b+c%20/>; é", 2)
 def test_any_last_survives_the_link(last: str, limit: int) -> None:

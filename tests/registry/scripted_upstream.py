@@ -10,13 +10,14 @@ from typing import Literal
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import Descriptor, Manifest
 from mirror.oci.reference import RepositoryName, Tag
+from mirror.oci.referrers import Referrer
 from mirror.ports.upstream import Quota, RemoteBlob, UpstreamError, UpstreamStatus
 from tests.simulated_hub import Image, Index
 from tests.simulated_hub.bell import Bell
 
 CHUNK = 64 * 1024
 
-What = Literal["resolve", "manifest", "head", "blob"]
+What = Literal["resolve", "manifest", "head", "blob", "tags", "referrers"]
 
 WELL = UpstreamStatus("ok", None, None, 0, 0, 0, 0, None)
 FAILING = UpstreamStatus("failing", "it was told to fail", None, 0, 0, 0, 0, None)
@@ -104,6 +105,10 @@ class ScriptedUpstream:
     tags: dict[tuple[str, str], Manifest] = field(default_factory=dict, repr=False)
     manifests: dict[tuple[str, Digest], Manifest] = field(default_factory=dict, repr=False)
     blobs: dict[tuple[str, Digest], bytes] = field(default_factory=dict, repr=False)
+    tag_lists: dict[str, tuple[Tag, ...]] = field(default_factory=dict, repr=False)
+    referrers: dict[tuple[str, Digest], tuple[Referrer, ...]] = field(
+        default_factory=dict, repr=False
+    )
     unclear_heads: bool = False
     """Whether a HEAD does not tell what a tag names, so that a GET brings it."""
     trouble: dict[What, UpstreamError] = field(default_factory=dict)
@@ -207,6 +212,16 @@ class ScriptedUpstream:
         finally:
             self.open_downloads -= 1
             self.bell.ring()
+
+    async def list_tags(self, name: RepositoryName) -> tuple[Tag, ...] | None:
+        await self._hear(Asked("tags", str(name), ""))
+        return self.tag_lists.get(str(name))
+
+    async def list_referrers(
+        self, name: RepositoryName, digest: Digest
+    ) -> tuple[Referrer, ...] | None:
+        await self._hear(Asked("referrers", str(name), str(digest)))
+        return self.referrers.get((str(name), digest))
 
     def status(self) -> UpstreamStatus:
         return self.status_now

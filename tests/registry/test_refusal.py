@@ -5,6 +5,7 @@ import pytest
 from mirror.oci.errors import (
     BlobUnknown,
     ManifestUnknown,
+    NameUnknown,
     OCIError,
     TooManyRequests,
     Unavailable,
@@ -29,8 +30,13 @@ ERRORS = (
     UpstreamInvalid("docker.io: html"),
     UpstreamError("docker.io: of a kind that is not known yet"),
 )
-UNKNOWN: dict[What, type[OCIError]] = {"manifest": ManifestUnknown, "blob": BlobUnknown}
-WHATS: list[What] = ["manifest", "blob"]
+UNKNOWN: dict[What, type[OCIError]] = {
+    "manifest": ManifestUnknown,
+    "blob": BlobUnknown,
+    "tags": NameUnknown,
+    "referrers": ManifestUnknown,
+}
+WHATS: list[What] = list(UNKNOWN)
 
 
 @pytest.mark.parametrize("what", WHATS)

@@ -24,9 +24,11 @@ from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
+from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Statistics
+from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.disk import Checkpoint, pass_checkpoint
 from mirror.storage.filesystem import FilesystemBlobStore
@@ -96,6 +98,8 @@ class Workbench:
     housekeeping: Housekeeping
     blobs: Blobs
     manifests: Manifests
+    tags: Tags
+    referrers: Referrers
     pauses: list[int] = field(default_factory=list)
     """The failures in a row at each of the pauses that a download would have made."""
 
@@ -110,6 +114,8 @@ class Workbench:
     async def close(self) -> None:
         await self.blobs.close()
         await self.manifests.close()
+        await self.tags.close()
+        await self.referrers.close()
 
     def has(self, digest: Digest) -> bool:
         """Whether the bytes are stored."""
@@ -183,6 +189,8 @@ def set_up(
         housekeeping,
         blobs,
         manifests,
+        Tags(TagPorts(facts, registries, ground.clock, habits.stale_after)),
+        Referrers(ReferrerPorts(registries, ground.clock, habits.stale_after)),
         pauses,
     )
     housekeeping.evict_with(Eviction(eviction_ports(bench)))
