@@ -240,7 +240,7 @@ async def answers(store: MetadataStore, repository: Repository) -> list[object]:
 
 
 Histories.TestCase.settings = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=25,
     deadline=None,
     suppress_health_check=list(HealthCheck),
