@@ -236,6 +236,7 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     for registry in registries.by_name.values():
         stack.push_async_callback(registry.upstream.close)
     statistics, usage = Statistics(), Usage(clock)
+    statistics.follow(registries.counts)
     limits = Limits(config.cache.max_size, config.cache.low_size, config.cache.min_free)
     housekeeping = Housekeeping(
         HousekeepingPorts(store, metadata, clock, statistics, usage, limits)

@@ -24,6 +24,9 @@ async def run(world: World) -> None:
         hub = await stack.enter_async_context(upstream(*OPTIONS))
         paths = await _paths(hub)
         peers = await _start(world, hub, paths, stack)
+        for name in TARGETS:
+            if name not in {peer.name for peer in peers}:
+                world.report.notes.append(f"{name} was not measured: it is not on this machine.")
         for peer in peers:
             await _warm(peer, paths)
         for question in ("manifest by digest", "manifest by tag"):

@@ -32,7 +32,7 @@ from mirror.registry.refusal import refuse
 
 async def get_blob(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     services = request.app[SERVICES]
-    route = route_of(request, path.name)
+    route = route_of(request, path.name, "blob")
     digest = parse_digest(path.item)
     has_it = matches_entity_tag(request.headers.getall("If-None-Match", ()), digest)
     if request.method == "HEAD" or has_it:

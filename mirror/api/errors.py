@@ -7,6 +7,7 @@ from aiohttp import HttpVersion10, web
 from aiohttp.typedefs import Handler
 
 from mirror.api.headers import API_VERSION
+from mirror.api.request import CONCERNED, Concern
 from mirror.api.services import SERVICES
 from mirror.oci.errors import (
     NameInvalid,
@@ -25,6 +26,8 @@ from mirror.registry.follow import FillFailed
 from mirror.registry.statistics import Result
 
 log = logging.getLogger(__name__)
+
+NOBODY = Concern(None, "other")
 
 FIRST_ERROR = 400
 
@@ -79,7 +82,8 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
     if response.status < FIRST_ERROR:
         return response
     if request.path.startswith("/v2/"):
-        request.app[SERVICES].statistics.answered(None, "other", Result.ERROR)
+        concern = request.get(CONCERNED, NOBODY)
+        request.app[SERVICES].statistics.answered(concern.upstream, concern.kind, Result.ERROR)
     # A body that is still being sent is not read: the next request would begin in its middle.
     if request.can_read_body:
         response.force_close()

@@ -1,7 +1,7 @@
 """The figures that ``/api/v1/stats`` and ``/metrics`` show, taken together as plain values."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mirror.api.services import Services
 from mirror.ports.blobs import Space
@@ -13,7 +13,7 @@ from mirror.registry.statistics import Result, Sample
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What the server did and does. ``samples`` outlive a restart, ``statuses`` do not.
+    """What the server did and does. ``samples`` and the counts in ``statuses`` outlive a restart.
 
     ``results`` are all requests among the samples, ``uptime`` is in seconds, ``fills`` the
     downloads under way.
@@ -43,11 +43,28 @@ def observe(services: Services) -> Activity:
     return Activity(
         samples=services.statistics.samples(),
         results=services.statistics.by_result(),
-        statuses=services.registries.statuses(),
+        statuses=_over_all_runs(services),
         offline=services.registries.offline,
         fills=len(services.blobs.filling()),
         uptime=services.uptime,
     )
+
+
+def _over_all_runs(services: Services) -> Mapping[str, UpstreamStatus]:
+    """How upstreams do now, with what was asked of them since the data folder was new."""
+    counts = {
+        (sample.measure, sample.upstream): sample.value for sample in services.statistics.samples()
+    }
+    return {
+        name: replace(
+            status,
+            requests=counts.get(("upstream_requests", name), status.requests),
+            errors=counts.get(("upstream_errors", name), status.errors),
+            bytes=counts.get(("upstream_bytes", name), status.bytes),
+            tokens=counts.get(("upstream_tokens", name), status.tokens),
+        )
+        for name, status in services.registries.statuses().items()
+    }
 
 
 async def measure(services: Services) -> Holdings:

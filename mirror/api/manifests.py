@@ -26,7 +26,7 @@ PREPARED: web.AppKey[PreparedAnswers] = web.AppKey("prepared", PreparedAnswers)
 
 async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     services = request.app[SERVICES]
-    route = route_of(request, path.name)
+    route = route_of(request, path.name, "manifest")
     reference = parse_reference(path.item)
     answer = services.manifests.peek(route, reference)
     if answer is None:

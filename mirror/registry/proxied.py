@@ -1,6 +1,6 @@
 """What use cases need of one upstream, and of all of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -43,6 +43,14 @@ class ProxiedRegistries:
 
     def statuses(self) -> Mapping[str, UpstreamStatus]:
         return {name: registry.upstream.status() for name, registry in self.by_name.items()}
+
+    def counts(self) -> Iterator[tuple[str, str, int]]:
+        """What was asked of each upstream since this process began, for the statistics."""
+        for name, status in self.statuses().items():
+            yield "upstream_requests", name, status.requests
+            yield "upstream_errors", name, status.errors
+            yield "upstream_bytes", name, status.bytes
+            yield "upstream_tokens", name, status.tokens
 
     def frozen(self) -> frozenset[str]:
         """The upstreams that could not give us content again just now."""

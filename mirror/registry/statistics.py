@@ -4,7 +4,7 @@ Counting is synchronous and cheap: it happens on every request.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
@@ -43,6 +43,10 @@ _Key = tuple[str, str, str, str]
 """Measure, upstream, kind and result."""
 
 
+Feed = Callable[[], Iterable[tuple[str, str, int]]]
+"""Measure, upstream and count since this process began, of something that counts for itself."""
+
+
 class Statistics:
     """Counters by upstream, kind and result.
 
@@ -53,6 +57,8 @@ class Statistics:
     def __init__(self) -> None:
         self._totals: Counter[_Key] = Counter()
         self._unsaved: Counter[_Key] = Counter()
+        self._feeds: list[Feed] = []
+        self._fed: dict[tuple[str, str], int] = {}
 
     async def load(self, store: UsageStore) -> None:
         """Add what earlier runs counted."""
@@ -61,6 +67,7 @@ class Statistics:
 
     async def flush(self, store: UsageStore) -> None:
         """Write what was counted since the last flush. Nothing is lost when it fails."""
+        self._collect()
         increments, self._unsaved = self._unsaved, Counter()
         if not increments:
             return
@@ -69,6 +76,10 @@ class Statistics:
         except BaseException:
             self._unsaved.update(increments)
             raise
+
+    def follow(self, feed: Feed) -> None:
+        """Take up what this counts whenever counters are read or written."""
+        self._feeds.append(feed)
 
     def answered(self, upstream: str | None, kind: Kind, result: Result) -> None:
         self._add("requests", upstream, kind, result, 1)
@@ -86,6 +97,7 @@ class Statistics:
         self._add(event, upstream, "other", None, count)
 
     def samples(self) -> list[Sample]:
+        self._collect()
         return [Sample(*key, value) for key, value in sorted(self._totals.items())]
 
     def total(self, measure: str, *, result: Result | None = None) -> int:
@@ -97,6 +109,13 @@ class Statistics:
 
     def by_result(self) -> Mapping[Result, int]:
         return {result: self.total("requests", result=result) for result in Result}
+
+    def _collect(self) -> None:
+        for measure, upstream, count in (fed for feed in self._feeds for fed in feed()):
+            new = count - self._fed.get((measure, upstream), 0)
+            if new > 0:
+                self._fed[measure, upstream] = count
+                self._add(measure, upstream, "other", None, new)
 
     def _add(
         self, measure: str, upstream: str | None, kind: Kind, result: Result | None, count: int
