@@ -19,6 +19,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="alternations between the peers")
     parser.add_argument("--seconds", type=int, default=5, help="of each measurement by wrk")
     parser.add_argument("--json", type=Path, default=Path("bench/results/latest.json"))
+    parser.add_argument("--page", type=Path, help="write the page of the documentation here")
     return parser.parse_args()
 
 
@@ -38,6 +39,9 @@ def main() -> int:
     report = asyncio.run(run(options))
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(report.as_json(), encoding="utf-8")
+    if options.page is not None:
+        command = f"python -m bench --rounds {options.rounds} --seconds {options.seconds}"
+        options.page.write_text(report.as_page(command), encoding="utf-8")
     print(report.as_table())
     return 0 if all(row.met is not False for row in report.rows) else 1
 

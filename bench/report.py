@@ -37,6 +37,10 @@ class Report:
         content = {"machine": machine(), "rows": [asdict(row) for row in self.rows]}
         return json.dumps(content | {"notes": self.notes}, indent=2)
 
+    def as_page(self, command: str) -> str:
+        """The page of the documentation."""
+        return PAGE.format(command=command, table=self.as_table().rstrip(), **machine())
+
     def as_table(self) -> str:
         head = ("Scenario", "mirror", "peer", "peer's", "ratio", "target", "met")
         lines = [head, *(_cells(row) for row in self.rows)]
@@ -44,6 +48,33 @@ class Report:
         rendered = [_line(line, widths) for line in lines]
         rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
         return "\n".join([rendered[0], rule, *rendered[1:], "", *self.notes])
+
+
+PAGE = """# Benchmarks
+
+Made by `{command}`. Everything ran on one machine and in alternation, the load program beside the
+servers: take the ratios, not the figures. The mirror writes its access log, the peers do not.
+Distribution runs as a pull-through cache; nginx serves the same bytes as static files and stands
+for what the machine can do.
+
+Machine: {cores} cores, {processor}, Python {python}, Linux {kernel}.
+
+{table}
+
+## How to read it
+
+- *Cached manifest*: wrk, one thread, 32 connections. By tag, the mirror answers within the tag's
+  freshness, while distribution asks its upstream every time.
+- *Cached blob*: wrk, one thread, 4 connections, one blob of 50 MB.
+- *Cold blob*: one client, an upstream that sends 50 MB/s, each blob asked for once directly and
+  once through the mirror.
+- *200 clients*: all at once for a tag, then all at once for a blob that nobody has yet. The tag
+  costs one HEAD, which is free on Docker Hub, and one GET of its manifest.
+- *Never read*: 300 connections that ask for a blob and take nothing. Kernel buffers are those of
+  both ends.
+- *1,000,000 cached blobs*: rows of a million blobs in the metadata, without their files. The pass
+  frees what the default watermark asks for, while a client pulls.
+"""
 
 
 def machine() -> Mapping[str, str]:
