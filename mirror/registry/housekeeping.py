@@ -123,8 +123,6 @@ class Housekeeping:
         short = self._shortage(size)
         if short is not None and short.urgent:
             await self._wait_for_room(size, short)
-        elif short is not None:
-            self._want()
         self._free.promised(size)
 
     async def _wait_for_room(self, size: int, short: Shortage) -> None:

@@ -397,18 +397,20 @@ async def test_an_upstream_that_breaks_down_meanwhile_keeps_its_content(
     troubled: Shelf, facts: TroubledFacts
 ) -> None:
     """Planning takes seconds where there is much; a later batch sees what has happened."""
-    for number in range(PORTIONS.batch):
-        await troubled.put_image(APP, f"{number}", {})
+    troubled.portions = Portions(batch=1)
+    gone = await troubled.put_image(APP, "gone", {})
     image = await troubled.put_image(NGINX, "image", {"a": 100})
+    loose = await troubled.put_blob(NGINX, "loose", 100)
 
     async def break_down() -> None:
         troubled.frozen.add("docker.io")
 
     facts.before_evict = break_down
-    await troubled.evict()
+    assert (await troubled.evict()).freed == MANIFEST_SIZE
+    assert not await troubled.has(APP, gone)
     assert await troubled.has(NGINX, image)
-    assert await troubled.holds(digest("a", 100))
-    assert not await troubled.has(APP, digest("0"))
+    for stays in (image, digest("a", 100), loose):
+        assert await troubled.holds(stays)
 
 
 async def test_an_image_pulled_meanwhile_keeps_its_layers(
@@ -617,6 +619,26 @@ async def test_a_clock_that_is_set_back_takes_no_more_than_is_needed(shelf: Shel
     report = await shelf.evict(330)
     assert [victim.digest for victim in report.victims] == [recent, digest("a"), digest("b")]
     assert report.freed == 330
+
+
+async def test_a_use_keeps_what_goes_along_with_times_from_a_wrong_clock(
+    facts: TroubledFacts, files: TroubledStore
+) -> None:
+    shelf = Shelf(SettableClock(), files, facts)
+    used = await shelf.put_image(NGINX, "used", {"a": 100})
+    await shelf.put_image(NGINX, "other", {"b": 100})
+    shelf.clock.jump(A_JUMP)
+    await shelf.put_image(NGINX, "from the future", {"c": 100})
+    shelf.clock.jump(-A_JUMP)
+
+    async def use() -> None:
+        if not facts.evictions:
+            await shelf.use(NGINX, used)
+
+    facts.before_evict = use
+    assert (await shelf.evict()).freed == 220
+    assert await shelf.has(NGINX, used)
+    assert await shelf.holds(digest("a", 100))
 
 
 @pytest.mark.parametrize("jump", [A_JUMP, -A_JUMP])

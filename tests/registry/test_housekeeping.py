@@ -140,6 +140,23 @@ async def test_a_download_does_not_wait_for_the_size_of_the_cache(
     assert len(await tight.stored()) == 10
 
 
+async def test_nor_for_an_eviction_that_goes_on(tight: Shelf, facts: TroubledFacts) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await may_end.wait()
+
+    await store(tight, *"abcdefghijk")
+    facts.before_evict = wait
+    tight.clock.advance(SECOND)
+    evicting = asyncio.create_task(tight.housekeeping.evict(dry_run=False))
+    await begun.wait()
+    await asyncio.wait_for(tight.housekeeping.make_room(500), 5)
+    may_end.set()
+    assert (await evicting).freed == 500
+
+
 async def test_but_an_eviction_follows(tight: Shelf, files: TroubledStore) -> None:
     deleted = asyncio.Event()
 
@@ -246,6 +263,28 @@ async def test_those_that_wait_for_an_eviction_in_vain_begin_no_other(
     refused = await asyncio.gather(*waiting, return_exceptions=True)
     assert all(isinstance(error, StorageFull) for error in refused)
     assert facts.counted == 1
+
+
+async def test_nobody_waits_for_an_eviction_where_nothing_was_to_be_had(
+    sparing: Shelf, facts: TroubledFacts
+) -> None:
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def wait() -> None:
+        begun.set()
+        await may_end.wait()
+
+    await sparing.put_image(APP, "frozen", {"x": 1000})
+    sparing.frozen.add("ghcr.io")
+    with pytest.raises(StorageFull):
+        await sparing.housekeeping.make_room(1100)
+    facts.during_totals = wait
+    looking = asyncio.create_task(sparing.housekeeping.evict(dry_run=True))
+    await begun.wait()
+    with pytest.raises(StorageFull, match="min_free"):
+        await asyncio.wait_for(sparing.housekeeping.make_room(1100), 5)
+    may_end.set()
+    await looking
 
 
 async def test_downloads_that_begin_together_share_what_one_eviction_freed(
