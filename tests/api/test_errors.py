@@ -148,8 +148,10 @@ async def test_a_body_that_is_not_read_ends_the_connection(
 async def test_nobody_is_asked_for_a_body_that_would_not_be_read(held: Site) -> None:
     async with connected(held.port) as line:
         lines = ("Expect: 100-continue", "Content-Length: 1000000000")
-        answer = await line.ask(request(TAGGED, *lines, method="PUT"))
-    assert (answer.status, answer["Connection"]) == (405, "close")
+        await line.send(request(TAGGED, *lines, method="PUT"))
+        line.received = await line.reader.readuntil(b"\r\n\r\n")
+        assert line.received.startswith(b"HTTP/1.1 405")
+        assert (await line.answer("PUT"))["Connection"] == "close"
 
 
 @SHARED
