@@ -295,7 +295,7 @@ EVERY_DIGEST = (
 
 TestEvictionHistories = EvictionHistories.TestCase
 TestEvictionHistories.settings = settings(
-    max_examples=60,
+    max_examples=40,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
