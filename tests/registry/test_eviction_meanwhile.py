@@ -1,7 +1,5 @@
 """What happens between the plan of an eviction and its end."""
 
-from datetime import timedelta
-
 import pytest
 
 from mirror.ports.metadata import MetadataError

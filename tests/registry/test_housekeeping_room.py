@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from mirror.ports.blobs import StorageError, StorageFull
-from mirror.registry.housekeeping import HOPELESS, Pace
+from mirror.registry.housekeeping import HOPELESS
 from mirror.registry.room import Limits
 from tests.registry.shelf import (
     APP,
