@@ -5,10 +5,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+SLACK = 8
+"""A core that is shared counts several times what a quiet one does; what is quadratic by mistake
+takes thousands of times as long.
+"""
+
+
 @contextmanager
 def cpu_budget(seconds: float) -> Iterator[None]:
-    """Counts this process only, so that a busy machine does not fail the test."""
+    """What a quiet core takes at most. Counts this process only, and with SLACK."""
     before = time.process_time()
     yield
     spent = time.process_time() - before
-    assert spent < seconds, f"took {spent:.3f} s of processor time, {seconds} s are allowed"
+    allowed = seconds * SLACK
+    assert spent < allowed, f"took {spent:.3f} s of processor time, {allowed} s are allowed"
