@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
 SLACK = 8
 """A core that is shared counts several times what a quiet one does; what is quadratic by mistake
 takes thousands of times as long.
