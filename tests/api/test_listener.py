@@ -83,6 +83,21 @@ async def test_whoever_got_in_before_the_end_is_not_forgotten() -> None:
                 assert (await line.rest())[0] == b""
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [b"", b"GET", b"GET /v2/ HTTP/1.1\r\n", b"GET /v2/ HTTP/1.1\r\nHost: a\r\nX: ", b"\r\n"],
+)
+@pytest.mark.parametrize("before", [b"", request("/v2/")])
+async def test_who_never_finishes_asking_is_sent_away(before: bytes, begun: bytes) -> None:
+    """T20. However slowly the rest of the head comes, and however well it began."""
+    async with serving(make_mirror(), keepalive=0.2) as server, connected(server.port) as line:
+        if before:
+            assert (await line.ask(before)).status == 200
+        await line.send(begun)
+        async with asyncio.timeout(5):
+            assert (await line.rest())[0] == b""
+
+
 @dataclass(slots=True)
 class Program:
     """A mirror in a process of its own. ``output`` is all it has logged."""

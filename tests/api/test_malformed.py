@@ -4,6 +4,7 @@ T19: after a request that two parsers could read in two ways, nothing on that co
 """
 
 import asyncio
+import gzip
 import random
 import re
 
@@ -262,6 +263,18 @@ async def test_who_reads_a_body_hears_that_it_is_malformed(held: Site) -> None:
         assert answer.status == 400
         assert answer.errors
         assert (await line.rest())[0] == b""
+
+
+@SHARED
+async def test_a_packed_body_is_not_unpacked(held: Site) -> None:
+    """T23. Whatever it would become."""
+    packed = gzip.compress(b'{"dry_run":true}' + b" " * 1000)
+    lines = ("Content-Type: application/json", "Content-Encoding: gzip")
+    asked = request("/api/v1/evict", *lines, f"Content-Length: {len(packed)}", method="POST")
+    received, _ = await exchanged(held.port, asked + packed)
+    (answer,) = parse_answers(received, ["POST"])
+    assert answer.status == 400
+    assert answer.errors
 
 
 @pytest.mark.parametrize("body", [b"{", b""])

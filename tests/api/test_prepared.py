@@ -455,7 +455,7 @@ def segments(draw: st.DrawFn) -> list[bytes | int]:
 
 @given(sequences=st.lists(segments(), min_size=1, max_size=3))
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 async def test_any_sequence_of_segments_is_answered_alike(
     sequences: list[list[bytes | int]],

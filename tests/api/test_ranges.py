@@ -15,7 +15,7 @@ from tests.simulated_hub import Fault, blob
 
 SHARED = pytest.mark.asyncio(loop_scope="module")
 CONTENT = blob("two thousand", 2048)
-LARGE = blob("large", 12_000_000)
+LARGE = blob("large", 10_000_000)
 SIZES = (0, 1, 2, 10, 1000, 70_000)
 
 # What a range means for a blob of 2048 bytes: the offsets it is answered with, 416, or the whole.
@@ -158,9 +158,9 @@ async def test_ten_thousand_ranges_are_no_work(held: Site) -> None:
 
 @asynccontextmanager
 async def half_filled(site: Site) -> AsyncIterator[Line]:
-    """A large blob of which the upstream has sent the first 3 MB and then nothing."""
+    """A large blob of which the upstream has sent the first MB and then nothing."""
     digest = site.hub.push_blob(NAME, LARGE)
-    fault = site.hub.faults.add(Fault(kind="stall", route="blob", at=3_000_000, times=1))
+    fault = site.hub.faults.add(Fault(kind="stall", route="blob", at=1_000_000, times=1))
     async with connected(site.port) as line:
         await line.send(request(blob_path(digest)))
         await site.hub.wait_for(lambda: site.hub.stalled == 1)
@@ -173,10 +173,9 @@ async def half_filled(site: Site) -> AsyncIterator[Line]:
     ("wanted", "span"),
     [
         ("bytes=0-999", (0, 1000)),
-        ("bytes=1000000-1999999", (1_000_000, 2_000_000)),
-        ("bytes=2999000-3500000", (2_999_000, 3_500_001)),
-        ("bytes=3500000-", (3_500_000, 12_000_000)),
-        ("bytes=-100000", (11_900_000, 12_000_000)),
+        ("bytes=999000-1500000", (999_000, 1_500_001)),
+        ("bytes=1500000-", (1_500_000, 10_000_000)),
+        ("bytes=-100000", (9_900_000, 10_000_000)),
     ],
 )
 async def test_of_a_blob_that_is_coming_in(site: Site, wanted: str, span: tuple[int, int]) -> None:
@@ -192,7 +191,7 @@ async def test_what_can_be_answered_of_a_blob_that_is_coming_in_is_answered_at_o
     site: Site,
 ) -> None:
     async with half_filled(site), connected(site.port) as other:
-        beyond = await other.ask(request(blob_path(LARGE), "Range: bytes=12000000-"))
+        beyond = await other.ask(request(blob_path(LARGE), "Range: bytes=10000000-"))
         check(beyond, LARGE, 416)
         head = await other.ask(request(blob_path(LARGE), method="HEAD"))
         assert (head.status, head["Content-Length"]) == (200, str(len(LARGE)))
@@ -266,13 +265,13 @@ async def test_many_parts_at_once(held: Site) -> None:
         async with connected(held.port) as line:
             await line.send(request(path, f"Range: bytes={start}-"))
             head = await line.reader.readuntil(b"\r\n\r\n")
-            assert f"bytes {start}-11999999/12000000".encode() in head
+            assert f"bytes {start}-9999999/10000000".encode() in head
             piece = await line.reader.readexactly(1000)
             assert piece == LARGE[start : start + 1000]
             line.reset()
 
     async with asyncio.TaskGroup() as group:
         whole = group.create_task(held.ask(path, "Range: bytes=0-"))
-        for start in range(0, 12_000_000 - 1000, 500_000):
+        for start in range(0, 9_000_000, 500_000):
             group.create_task(nibble(start))
     check(whole.result(), LARGE, (0, len(LARGE)))

@@ -1,10 +1,12 @@
 """Edge cases of pulling, by their row (see `test_rows_names`): 61 to 75, the protocol itself."""
 
+import json
+
 import pytest
 
 from tests.api.site import BLOB, BY_DIGEST, INDEX, LAYER, NAME, TAGGED, Site, blob_path
 from tests.api.wire import connected, exchanged, parse_answers, request
-from tests.simulated_hub import blob
+from tests.simulated_hub import Fault, blob
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -57,25 +59,40 @@ async def test_row_68_nothing_can_be_pushed_over_an_upstream(held: Site, name: s
     assert (await held.ask(TAGGED)).body == INDEX.content
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        (f"/v2/{NAME}/tags/list", "NAME_UNKNOWN"),
-        (f"/v2/{NAME}/tags/list?n=99999999999&last=%00", "NAME_UNKNOWN"),
-        (f"/v2/{NAME}/tags/list?n=-1", "NAME_UNKNOWN"),
-    ],
-)
-async def test_row_69_tags_are_not_listed(held: Site, path: str, code: str) -> None:
-    """T22. So no number of them is too many."""
-    before = len(held.hub.requests)
-    answer = await held.ask(path)
-    assert (answer.status, answer.code) == (404, code)
-    assert len(held.hub.requests) == before
+async def test_row_69_tags_are_those_of_the_upstream(held: Site) -> None:
+    """In pages of ours, whose links lead to us; and no number is too large to be asked for."""
+    for tag in ("a", "b", "c"):
+        held.hub.push("library/tagged", tag, INDEX)
+    path = "/v2/library/tagged/tags/list"
+    first = await held.ask(f"{path}?n=2")
+    assert json.loads(first.body) == {"name": "library/tagged", "tags": ["a", "b"]}
+    assert first["Link"] == f'<{path}?n=2&last=b>; rel="next"'
+    for query in ("?n=2&last=b", "?last=b&n=99999999999"):
+        rest = await held.ask(path + query)
+        assert (json.loads(rest.body)["tags"], rest.get("Link")) == (["c"], None)
 
 
-async def test_row_70_referrers_are_not_listed_and_clients_go_on(held: Site) -> None:
-    answer = await held.ask(f"/v2/{NAME}/referrers/{INDEX.digest}?artifactType=a/b")
-    assert (answer.status, answer.code) == (404, "MANIFEST_UNKNOWN")
+@pytest.mark.parametrize("query", ["?n=-1", "?n=x", "?n=1e9"])
+async def test_row_69_a_number_that_is_none(held: Site, query: str) -> None:
+    answer = await held.ask(f"/v2/{NAME}/tags/list{query}")
+    assert (answer.status, answer.code) == (400, "PAGINATION_NUMBER_INVALID")
+
+
+HELPLESS: list[Fault] = [
+    Fault(kind="status", route="referrers", status=404),
+    Fault(kind="html", route="referrers"),
+    Fault(kind="html", route="referrers", status=404),
+]
+
+
+@pytest.mark.parametrize("fault", HELPLESS, ids=range(len(HELPLESS)))
+async def test_row_70_an_upstream_that_cannot_list_referrers(held: Site, fault: Fault) -> None:
+    """Clients go on to the tag that lists them instead, and not if they hear of a defect."""
+    held.hub.faults.add(fault)
+    answer = await held.ask(f"/v2/{NAME}/referrers/sha256:{'1' * 63}{HELPLESS.index(fault)}")
+    held.hub.faults.remove(fault)
+    assert answer.status == 404
+    assert answer.errors
 
 
 @pytest.mark.parametrize("query", ["", "?n=2147483648", "?n=-1", "?n=1e9&last=garbage"])

@@ -93,24 +93,30 @@ async def test_a_download_goes_on_when_everybody_has_left(site: Site) -> None:
     assert site.hub.count("blob", "GET") == 1
 
 
-@pytest.mark.parametrize("kind", ["a held blob", "a cold blob", "a manifest", "tags", "pings"])
-async def test_who_takes_nothing_is_cut_off(tmp_path: Path, hub: SimulatedHub, kind: str) -> None:
+async def test_who_takes_nothing_is_cut_off(tmp_path: Path, hub: SimulatedHub) -> None:
     """T20. Whoever writes the answer, and also when all of it is written."""
     manifest = b'{"schemaVersion":2,"manifests":[],"annotations":{"a":"%s"}}' % (b"x" * 3_000_000)
     hub.push_manifest(NAME, "large", manifest, "application/vnd.oci.image.index.v1+json")
     async with running_site(tmp_path, hub, IMPATIENT) as site:
-        paths = {
+        questions = {
             "a held blob": [await hold(site, LARGE)],
             "a cold blob": [blob_path(hub.push_blob(NAME, blob("cold", 8_000_000)))],
             "a manifest": [manifest_path("large")],
             "tags": [TAGGED] * 4000,
             "pings": ["/v2/"] * 8000,
-        }[kind]
-        async with connected(site.port, receive_buffer=4096) as line, asyncio.timeout(10):
-            line.stop_reading()
-            line.writer.write(b"".join(map(request, paths)))
-            await line.broken()
+        }
+        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+            for name, paths in questions.items():
+                group.create_task(cut_off(site, paths), name=name)
         assert (await site.ask("/v2/")).status == 200
+
+
+async def cut_off(site: Site, paths: list[str]) -> None:
+    """Ask, take nothing, and wait for the end."""
+    async with connected(site.port, receive_buffer=4096) as line:
+        line.stop_reading()
+        line.writer.write(b"".join(map(request, paths)))
+        await line.broken()
 
 
 async def test_who_takes_its_time_is_not_cut_off(tmp_path: Path, hub: SimulatedHub) -> None:
@@ -176,7 +182,7 @@ WRONG: list[Kind] = [
 ]
 
 
-@pytest.mark.parametrize("size", [100, 100_000, 2_000_000])
+@pytest.mark.parametrize("size", [100, 300_000])
 @SHARED
 async def test_no_whole_answer_is_wrong(held: Site, size: int) -> None:
     """T05, F14, F15. Whatever the upstream does: the right bytes, an error, or a broken answer."""
