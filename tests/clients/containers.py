@@ -14,7 +14,6 @@ import pytest
 
 from tests.clients.docker import first_word
 from tests.clients.documentation import documented
-from tests.clients.images import PROGRAM
 from tests.clients.programs import Finished, clean_environment, find_program, run
 
 POLICY = {"default": [{"type": "insecureAcceptAnything"}]}
@@ -86,6 +85,8 @@ class Podman:
 
 @dataclass(frozen=True, slots=True)
 class Buildah:
+    """Unpacks images and looks into them; podman, which shares its code, runs them."""
+
     conf: RegistriesConf
     storage: Storage
     name: str = "buildah"
@@ -101,9 +102,10 @@ class Buildah:
     async def told(self, image: str) -> str:
         made = await self.command("from", "--pull-never", image)
         container = made.checked().output.strip()
-        ran = await self.command("run", "--isolation", "chroot", container, "--", *PROGRAM)
+        mounted = (await self.command("mount", container)).checked().output.strip()
+        told = hashlib.sha256(Path(mounted, "content").read_bytes()).hexdigest()  # noqa: ASYNC240 - one small file
         (await self.command("rm", container)).checked()
-        return first_word(ran.checked().output)
+        return told
 
     async def forget(self) -> None:
         (await self.command("rmi", "--all", "--force")).checked()
