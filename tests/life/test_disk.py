@@ -13,7 +13,7 @@ from tests.life.process import Nursery, Server, order, running_program, running_
 from tests.life.pulling import Client, client_of
 from tests.life.small_disk import SmallDisk, needs_mounts, small_disk
 from tests.life.tracing import needs_strace, traced
-from tests.simulated_hub import SimulatedHub, blob, digest_of, make_image, make_index
+from tests.simulated_hub import Fault, SimulatedHub, blob, digest_of, make_image, make_index
 
 pytestmark = needs_mounts
 
@@ -69,10 +69,26 @@ async def test_what_is_larger_than_the_disk_passes_through(
     left_in_order(disk)
 
 
-async def test_what_fits_alone_and_not_together(
+async def test_it_fills_up_in_the_middle_of_a_download(
     nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
 ) -> None:
-    """The disk is found full in the middle of downloads."""
+    """The client gets all of it, and what was written makes way at once."""
+    layer = blob("half", 5_000_000)
+    digest = full_hub.push_blob(NGINX, layer)
+    full_hub.faults.add(Fault(route="blob", reference=digest, kind="stall", at=3_000_000, times=1))
+    async with server_on(nursery, disk, full_hub) as (_, client):
+        download = asyncio.create_task(client.blob(NGINX, digest))
+        await full_hub.wait_for(lambda: full_hub.stalled == 1)
+        disk.fill()
+        full_hub.release()
+        assert await download == layer
+        await client.kept()
+        assert unfinished(disk) == []
+
+
+async def test_downloads_that_fit_alone_and_not_together(
+    nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
+) -> None:
     images = [make_index([make_image(layers=[blob(f"{each}", 5_000_000)])]) for each in range(3)]
     for number, image in enumerate(images):
         full_hub.push("library/half", str(number), image)
@@ -89,7 +105,11 @@ def left_in_order(disk: SmallDisk) -> None:
     """Nothing partial: the room is there for what fits."""
     inspect_blobs(disk.path)
     inspect_database(disk.path)
-    assert [path.name for path in (disk.path / "ingest").iterdir() if path.stat().st_size] == []
+    assert unfinished(disk) == []
+
+
+def unfinished(disk: SmallDisk) -> list[str]:
+    return [path.name for path in (disk.path / "ingest").iterdir() if path.stat().st_size]
 
 
 async def test_a_full_disk_stops_nobody(
@@ -124,6 +144,7 @@ async def test_a_server_ends_and_starts_on_a_full_disk(
         await client.pull(NGINX, "1", SMALL)
         disk.fill()
         await client.pull(NGINX, "1", SMALL)
+    (disk.path / "lock").unlink()  # so that there is no room for anything in a new one
     async with server_on(nursery, disk, full_hub) as (_, client):
         await client.pull(NGINX, "1", SMALL)
         await client.pull("library/large", "0", LARGE[0])
@@ -142,6 +163,18 @@ async def test_no_file_can_be_made(
             await client.pull("library/large", "0", LARGE[0])
             await client.blob("library/large", digest_of(blob(1, 9_000_000)))
     left_in_order(disk)
+
+
+async def test_no_file_can_be_made_at_the_start(nursery: Nursery, disk: SmallDisk) -> None:
+    """SQLite needs files beside its own. The server says so and leaves all as it was."""
+    at = order(disk.mounted_at, {}, namespaces=disk.namespaces)
+    async with running_server(nursery, at) as server:
+        assert await server.program.stop() == 0
+    disk.take_inodes()
+    async with running_program(nursery, at) as program:
+        assert await program.ended() == 2
+        [line] = program.lines
+    assert f"{disk.mounted_at}/metadata.db" in line
 
 
 READ_ONLY = "pwrite64,fsync,fdatasync,ftruncate,rename,mkdir,unlink,fchmod,utimensat"

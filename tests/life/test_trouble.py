@@ -22,8 +22,9 @@ from tests.life.troubles import PART, STATUSES, TROUBLES, Cell, Method, Outcome,
 from tests.simulated_hub import SimulatedHub
 from tests.world import Mirror, SettableClock, running_mirror
 
-EVERY = 1 if os.environ.get("LIFE_TROUBLE") == "all" else 6
-AT_ONCE = 5 if EVERY == 1 else 15
+SHARE = 1.0 if os.environ.get("LIFE_TROUBLE") == "all" else 0.17
+SHARE_OF_SLOW = max(SHARE, 0.5)
+AT_ONCE = 5 if SHARE == 1.0 else 15
 """Troubles in one test."""
 
 CLIENTS = 40
@@ -213,6 +214,10 @@ async def all_of(work: Iterable[Coroutine[None, None, object]]) -> None:
             group.create_task(each)
 
 
+def share_of(group: int) -> float:
+    return SHARE_OF_SLOW if GROUPS[group] is SLOW else SHARE
+
+
 def begin(hub: SimulatedHub, some: Sequence[Cell]) -> None:
     for cell in some:
         for fault in cell.faults:
@@ -221,7 +226,7 @@ def begin(hub: SimulatedHub, some: Sequence[Cell]) -> None:
 
 @pytest.mark.parametrize("group", range(len(GROUPS)))
 async def test_while_it_lasts_and_after(tmp_path: Path, hub: SimulatedHub, group: int) -> None:
-    some = cells(GROUPS[group], None, EVERY, group)
+    some = cells(GROUPS[group], None, share_of(group))
     before = remains()
     async with mirror_of_cells(tmp_path, hub, some) as (mirror, clock):
         begin(hub, some)
@@ -243,7 +248,7 @@ BELIEVED = ("status 404", "throttled", "throttled for long", "busy for long")
 async def test_once_and_never_again(tmp_path: Path, hub: SimulatedHub, group: int) -> None:
     """The next request succeeds, though no time has passed."""
     troubles = tuple(each for each in GROUPS[group] if each.name not in BELIEVED)
-    some = cells(troubles, 1, EVERY, group)
+    some = cells(troubles, 1, share_of(group))
     async with mirror_of_cells(tmp_path, hub, some) as (mirror, _):
         begin(hub, some)
         await listen(mirror, some)

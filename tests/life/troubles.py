@@ -1,5 +1,6 @@
 """What can be wrong with an upstream, and every situation in which a client may meet it."""
 
+import random
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -188,18 +189,21 @@ class Cell:
         return f"{self.trouble.name} {times}: {situation} (cell {self.number})"
 
 
-def cells(troubles: tuple[Trouble, ...], times: int | None, every: int, first: int) -> list[Cell]:
-    """One of ``every`` so many situations of each trouble."""
+def cells(troubles: tuple[Trouble, ...], times: int | None, share: float) -> list[Cell]:
+    """This share of the situations of each trouble, and the same ones each time."""
     chosen = [
         (each, situation)
-        for position, each in enumerate(troubles)
-        for number, situation in enumerate(SITUATIONS)
-        if (number + position) % every == first % every
+        for each in troubles
+        for situation in dice(each, times).sample(SITUATIONS, round(len(SITUATIONS) * share))
     ]
     return [
         Cell(number, each, *situation, image_of(number), times)
         for number, (each, situation) in enumerate(chosen)
     ]
+
+
+def dice(each: Trouble, times: int | None) -> random.Random:
+    return random.Random(f"{each.name} {times}")  # noqa: S311 - it chooses, and guards nothing
 
 
 def image_of(number: int) -> Image:
