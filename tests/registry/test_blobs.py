@@ -77,12 +77,18 @@ async def test_a_stored_blob_is_served_without_a_question(
 ) -> None:
     await pulled(bench)
     hub_upstream.asked.clear()
+    await bench.housekeeping.flush()
     answer = await bench.blobs.get(MIRROR, layer)
     assert answer.handling.result is Result.HIT
     must_be_open(answer).close()
+    assert Use(None, layer) in bench.usage
     head = await bench.blobs.head(MIRROR, layer)
     assert (head.size, head.blob, head.handling.result) == (len(LAYER), None, Result.HIT)
     assert hub_upstream.asked == []
+
+
+async def test_a_download_is_a_use(bench: Workbench, layer: Digest) -> None:
+    await pulled(bench)
     assert Use(None, layer) in bench.usage
 
 
@@ -230,6 +236,15 @@ async def test_a_file_without_its_row_is_taken_up(
     assert await fetch(bench.blobs, MIRROR, layer) == LAYER
     assert hub_upstream.count("blob") == 0
     assert await bench.facts.get_blob(NGINX, layer) == BlobRecord(layer, len(LAYER))
+
+
+async def test_a_file_without_its_row_that_a_manifest_names_needs_no_question(
+    bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
+) -> None:
+    await bench.store.put(layer, LAYER)
+    await hold_manifest(bench, NGINX, IMAGE)
+    assert await fetch(bench.blobs, MIRROR, layer) == LAYER
+    assert hub_upstream.asked == []
 
 
 @pytest.mark.parametrize("is_announced", [True, False])

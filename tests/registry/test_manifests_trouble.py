@@ -217,9 +217,12 @@ async def test_closing_ends_what_runs_in_the_background(
     bench = set_up(ground, {HUB: hub_upstream}, Habits(stale_after=QUICKLY))
     await pull(bench)
     assert old.content == OLD.content
+    before = asyncio.all_tasks()
     with hub_upstream.silent("resolve"):
         assert is_stale_copy(await get(bench), "slow")
+        assert asyncio.all_tasks() > before
         await bench.close()
+        assert asyncio.all_tasks() == before
 
 
 async def test_the_old_one_stays_until_the_new_one_is_here(
@@ -323,6 +326,7 @@ async def test_a_damaged_manifest_is_set_aside_and_fetched_again(
     tmp_path: Path,
     hub_upstream: ScriptedUpstream,
     old: Manifest,
+    caplog: pytest.LogCaptureFixture,
     damage: Callable[[bytes], bytes],
 ) -> None:
     first = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
@@ -336,6 +340,7 @@ async def test_a_damaged_manifest_is_set_aside_and_fetched_again(
     assert {answer.content for answer in answers} == {old.content}
     assert hub_upstream.count("manifest") == 2
     assert names_in(tmp_path / "quarantine")[0] == f"{old.digest.encoded}.1"
+    assert caplog.text.count("is damaged on disk") == 1
     await bench.close()
     later = restarted(first, tmp_path, hub_upstream)
     assert (await later.manifests.get(MIRROR, old.digest)).handling.result is Result.HIT
