@@ -130,7 +130,7 @@ class Skopeo:
         manifest = json.loads((copy / "manifest.json").read_text())
         for described in (manifest["config"], *manifest["layers"]):
             digest = described["digest"].partition(":")[2]
-            if hashlib.sha256((copy / digest).read_bytes()).hexdigest() != digest:
+            if hash_of(copy / digest) != digest:
                 pytest.fail(f"skopeo stored other bytes as {digest}")
         last = copy / manifest["layers"][-1]["digest"].partition(":")[2]
         return digest_in(last)
@@ -141,6 +141,10 @@ class Skopeo:
     def _copy_of(self, image: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         return self.folder / hashlib.sha256(image.encode()).hexdigest()[:12]
+
+
+def hash_of(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def digest_in(layer: Path) -> str:
