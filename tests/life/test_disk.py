@@ -73,15 +73,18 @@ async def test_it_fills_up_in_the_middle_of_a_download(
     nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
 ) -> None:
     """The client gets all of it, and what was written makes way at once."""
-    layer = blob("half", 5_000_000)
+    layer = blob("half", 2_000_000)
     digest = full_hub.push_blob(NGINX, layer)
-    full_hub.faults.add(Fault(route="blob", reference=digest, kind="stall", at=3_000_000, times=1))
-    async with server_on(nursery, disk, full_hub) as (_, client):
-        download = asyncio.create_task(client.blob(NGINX, digest))
-        await full_hub.wait_for(lambda: full_hub.stalled == 1)
+    full_hub.faults.add(Fault(route="blob", reference=digest, kind="stall", at=1_500_000, times=1))
+    path = f"/v2/{NGINX}/blobs/{digest}"
+    async with (
+        server_on(nursery, disk, full_hub) as (server, client),
+        client.session.get(server.url + path) as answer,
+    ):
+        begun = await answer.content.readexactly(1_000_000)
         disk.fill()
         full_hub.release()
-        assert await download == layer
+        assert begun + await answer.read() == layer
         await client.kept()
         assert unfinished(disk) == []
 
@@ -89,7 +92,7 @@ async def test_it_fills_up_in_the_middle_of_a_download(
 async def test_downloads_that_fit_alone_and_not_together(
     nursery: Nursery, disk: SmallDisk, full_hub: SimulatedHub
 ) -> None:
-    images = [make_index([make_image(layers=[blob(f"{each}", 5_000_000)])]) for each in range(3)]
+    images = [make_index([make_image(layers=[blob(f"{each}", 2_500_000)])]) for each in range(3)]
     for number, image in enumerate(images):
         full_hub.push("library/half", str(number), image)
     full_hub.bandwidth = 20_000_000
@@ -142,9 +145,9 @@ async def test_a_server_ends_and_starts_on_a_full_disk(
 ) -> None:
     async with server_on(nursery, disk, full_hub) as (_, client):
         await client.pull(NGINX, "1", SMALL)
+        (disk.path / "lock").unlink()  # so that there will be no room for anything in a new one
         disk.fill()
         await client.pull(NGINX, "1", SMALL)
-    (disk.path / "lock").unlink()  # so that there is no room for anything in a new one
     async with server_on(nursery, disk, full_hub) as (_, client):
         await client.pull(NGINX, "1", SMALL)
         await client.pull("library/large", "0", LARGE[0])
