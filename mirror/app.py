@@ -42,7 +42,7 @@ from mirror.registry.statistics import Statistics
 from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.filesystem import FilesystemBlobStore
-from mirror.wiring import make_registries, make_router
+from mirror.wiring import UnusableUpstream, make_registries, make_router
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ async def running(config: Config, surroundings: Surroundings) -> AsyncIterator[S
             await server.start()
             stack.push_async_callback(server.stop)
             yield server
-    except (StorageError, MetadataError, DataFolderError, ListenError) as error:
+    except (StorageError, MetadataError, DataFolderError, ListenError, UnusableUpstream) as error:
         raise ServeError(str(error)) from error
 
 

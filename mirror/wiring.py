@@ -14,6 +14,10 @@ from mirror.upstream.credentials import Credential
 from mirror.upstream.settings import Timeouts, UpstreamSettings
 
 
+class UnusableUpstream(Exception):
+    """An upstream is described so that it cannot be asked; the message says how and what to do."""
+
+
 def make_router(config: Config) -> Router:
     rules = [
         UpstreamRule(name, upstream.default, _globs(upstream.allow), _globs(upstream.deny))
@@ -24,6 +28,7 @@ def make_router(config: Config) -> Router:
 
 
 def make_registries(config: Config, clock: Clock, instance: str) -> ProxiedRegistries:
+    """Opens nothing. Raises UnusableUpstream."""
     registries = {
         name: _registry(name, upstream, config, clock, instance)
         for name, upstream in config.upstreams.items()
@@ -34,10 +39,17 @@ def make_registries(config: Config, clock: Clock, instance: str) -> ProxiedRegis
 def _registry(
     name: str, upstream: UpstreamConfig, config: Config, clock: Clock, instance: str
 ) -> ProxiedRegistry:
+    try:
+        client = HttpUpstream(_settings(name, upstream, config, instance), clock)
+    except ValueError as error:
+        raise UnusableUpstream(
+            f"upstreams.{name}: {error}; write its url like https://registry.example or "
+            "https://registry.example:5000, and its realms without a scheme"
+        ) from error
     rules = [FreshnessRule(Glob(rule.match), rule.freshness) for rule in upstream.freshness_rules]
     return ProxiedRegistry(
         name,
-        HttpUpstream(_settings(name, upstream, config, instance), clock),
+        client,
         FreshnessPolicy(upstream.freshness, rules),
         DeletedTags(upstream.deleted_tags),
     )

@@ -234,6 +234,15 @@ async def test_a_variable_of_the_environment_is_wrong(nursery: Nursery, tmp_path
     assert line.startswith("MIRROR__CACHE__MAX_SIZE: cache.max_size: ")
 
 
+async def test_an_upstream_has_an_address_that_is_none(nursery: Nursery, tmp_path: Path) -> None:
+    upstreams = {"MIRROR__UPSTREAMS": '{docker.io: {url: "https://0x7f.1"}}'}
+
+    line = await one_line(nursery, tmp_path / "data", upstreams)
+
+    assert "upstreams.docker.io" in line
+    assert "https://0x7f.1" in line
+
+
 async def test_there_is_no_such_configuration(nursery: Nursery, tmp_path: Path) -> None:
     missing = tmp_path / "missing.yaml"
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -57,6 +58,29 @@ async def test_nobody_is_called_and_no_name_is_looked_up(nursery: Nursery, tmp_p
     assert "connect(" not in calls
     assert "htons(53)" not in calls
     assert calls.count("listen(") == 1
+
+
+async def test_as_an_operator_starts_it(tmp_path: Path) -> None:
+    """The program itself: the other tests start it from a process that has it in memory."""
+    environ = {"MIRROR__DATA": str(tmp_path / "data"), "MIRROR__LISTEN": "127.0.0.1:0"}
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "mirror", "serve"),
+        cwd=Path(__file__).parents[2],
+        env=environ,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert program.stderr is not None
+    line = (await program.stderr.readline()).decode()
+    found = LISTENS.search(line)
+    assert found, line
+    async with client_of(f"http://127.0.0.1:{found[1]}") as client:
+        assert (await client.session.get(f"{client.url}/readyz")).status == 200
+    program.terminate()
+    rest = (await program.stderr.read()).decode().splitlines()
+    assert await program.wait() == 0
+    assert [("stopping" in line, "Traceback" in line) for line in rest if "readyz" not in line] == [
+        (True, False)
+    ]
 
 
 @pytest.fixture
