@@ -8,6 +8,8 @@ from aiohttp import ClientSession
 
 from tests.api.admin_client import AdminClient, make_server
 from tests.api.services import MemoryMirror, make_mirror
+from tests.api.serving import Serving, serving
+from tests.api.short_way import keep, make_stocked
 from tests.api.site import Site, running_site
 from tests.simulated_hub import SimulatedHub
 
@@ -56,3 +58,17 @@ async def held(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with SimulatedHub() as hub, running_site(data, hub) as site:
         await site.pull()
         yield site
+
+
+@pytest.fixture
+async def stocked() -> MemoryMirror:
+    """It holds one small image, and so does its upstream."""
+    return await make_stocked()
+
+
+@pytest.fixture
+async def server(stocked: MemoryMirror) -> AsyncIterator[Serving]:
+    """A server of it that has all its answers prepared."""
+    async with serving(stocked) as server:
+        await keep(server)
+        yield server
