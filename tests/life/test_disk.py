@@ -112,7 +112,9 @@ def left_in_order(disk: SmallDisk) -> None:
 
 
 def unfinished(disk: SmallDisk) -> list[str]:
-    return [path.name for path in (disk.path / "ingest").iterdir() if path.stat().st_size]
+    """But for what has every byte: it could not get its name, and does so when it is asked for."""
+    found = ((path.name, path.read_bytes()) for path in (disk.path / "ingest").iterdir())
+    return [name for name, kept in found if kept and name != f"fill-{digest_of(kept).encoded}"]
 
 
 async def test_a_full_disk_stops_nobody(
