@@ -29,6 +29,8 @@ from mirror.ports.repository import Repository
 MILLION = 1_000_000
 LAYERS = 10
 REPOSITORIES = 1000
+ARRIVAL = 7919
+"""Coprime with the number of images, so that those used one after the other did not come so."""
 START = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -80,7 +82,8 @@ def _fill(path: Path, blobs: int, are_needed: bool) -> None:  # noqa: FBT001 - t
             "INSERT INTO repositories VALUES (?, 'docker.io', ?)",
             ((number + 1, str(repository(number).name)) for number in range(REPOSITORIES)),
         )
-        connection.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?)", _blobs(blobs))
+        connection.executemany("INSERT INTO digests VALUES (?, ?)", _digests(images, blobs))
+        connection.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?)", _blobs(images, blobs))
         connection.executemany("INSERT INTO blob_links VALUES (?, ?)", _links(images, blobs))
         connection.executemany(
             "INSERT INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?)", _manifests(images)
@@ -91,11 +94,24 @@ def _fill(path: Path, blobs: int, are_needed: bool) -> None:  # noqa: FBT001 - t
         )
 
 
-def _blobs(count: int) -> Iterator[tuple[object, ...]]:
-    """In the order of their digests: ten times faster than as they come."""
-    for number, text in sorted(enumerate(map(_blob_text, range(count))), key=lambda pair: pair[1]):
+def _digests(images: int, blobs: int) -> Iterator[tuple[object, ...]]:
+    """In the order of their texts: much faster than as they come."""
+    for number, text in sorted(enumerate(map(_blob_text, range(blobs))), key=lambda pair: pair[1]):
+        yield _id(number, images), text
+
+
+def _blobs(images: int, blobs: int) -> Iterator[tuple[object, ...]]:
+    for number in range(blobs):
         used = START + number * 1000
-        yield text, 1_000_000 + number, used, used
+        yield _id(number, images), 1_000_000 + number, used, used
+
+
+def _id(blob: int, images: int) -> int:
+    """Images came whole, each manifest with its layers, in another order than they were used."""
+    if blob >= images * (LAYERS + 1):
+        return blob + 1
+    image, part = (blob, 0) if blob < images else divmod(blob - images, LAYERS)
+    return image * ARRIVAL % images * (LAYERS + 1) + (part + 1 if blob >= images else 0) + 1
 
 
 def _blob_text(number: int) -> str:
@@ -104,9 +120,9 @@ def _blob_text(number: int) -> str:
 
 def _links(images: int, blobs: int) -> Iterator[tuple[object, ...]]:
     """The first blobs are the manifests themselves, which are not linked."""
-    texts = ((_blob_text(number), number) for number in range(images, blobs))
-    for text, number in sorted(texts):
-        yield text, _image_of(number, images) % REPOSITORIES + 1
+    ids = ((_id(number, images), number) for number in range(images, blobs))
+    for identity, number in sorted(ids):
+        yield identity, _image_of(number, images) % REPOSITORIES + 1
 
 
 def _image_of(blob: int, images: int) -> int:
@@ -129,12 +145,12 @@ def _tags(images: int) -> Iterator[tuple[object, ...]]:
 def _references(images: int) -> Iterator[tuple[object, ...]]:
     for number in range(images):
         owner = number % REPOSITORIES + 1
-        yield number + 1, "self", _blob_text(number), owner, 1_000_000 + number, MANIFEST
+        yield number + 1, "self", _id(number, images), owner, 1_000_000 + number, MANIFEST
         for part in range(LAYERS):
             blob = images + number * LAYERS + part
             if blob % 20 == 0:  # a base that a hundred images share
                 blob = images + number // 100 * 100 * LAYERS
-            yield number + 1, "blob", _blob_text(blob), owner, 1_000_000 + blob, LAYER
+            yield number + 1, "blob", _id(blob, images), owner, 1_000_000 + blob, LAYER
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, case, delete, func, select
 
+from mirror.metadata.digests import ensure_digest, forget_unused, id_of_digest
 from mirror.metadata.repositories import ensure_repository, id_of
 from mirror.metadata.schema import BLOB, blob_links, blobs, manifest_references
 from mirror.metadata.upsert import insert_into
@@ -15,14 +16,17 @@ from mirror.ports.repository import Repository
 def get_blob(connection: Connection, repository: Repository, digest: Digest) -> BlobRecord | None:
     size = connection.scalar(
         select(blobs.c.size)
-        .join(blob_links, blob_links.c.digest == blobs.c.digest)
-        .where(blobs.c.digest == digest, blob_links.c.repository_id == id_of(repository))
+        .join(blob_links, blob_links.c.digest_id == blobs.c.digest_id)
+        .where(
+            blobs.c.digest_id == id_of_digest(digest),
+            blob_links.c.repository_id == id_of(repository),
+        )
     )
     return None if size is None else BlobRecord(digest, size)
 
 
 def get_stored(connection: Connection, digest: Digest) -> BlobRecord | None:
-    size = connection.scalar(select(blobs.c.size).where(blobs.c.digest == digest))
+    size = connection.scalar(select(blobs.c.size).where(blobs.c.digest_id == id_of_digest(digest)))
     return None if size is None else BlobRecord(digest, size)
 
 
@@ -32,11 +36,11 @@ def linked_size(connection: Connection, repository: Repository, digest: Digest) 
         select(func.max(reference.size))
         .join(
             blob_links,
-            (blob_links.c.digest == reference.child_digest)
+            (blob_links.c.digest_id == reference.child_id)
             & (blob_links.c.repository_id == reference.repository_id),
         )
         .where(
-            reference.child_digest == digest,
+            reference.child_id == id_of_digest(digest),
             reference.repository_id == id_of(repository),
             reference.kind == BLOB,
         )
@@ -47,29 +51,38 @@ def linked_size(connection: Connection, repository: Repository, digest: Digest) 
 def put_blob(
     connection: Connection, repository: Repository, blob: BlobRecord, stored_at: datetime
 ) -> None:
-    store_blob(connection, blob, stored_at)
-    link_blob(connection, repository, blob.digest)
+    digest_id = ensure_digest(connection, blob.digest)
+    store_blob(connection, digest_id, blob.size, stored_at)
+    _link(connection, repository, digest_id)
 
 
-def store_blob(connection: Connection, blob: BlobRecord, stored_at: datetime) -> None:
+def store_blob(connection: Connection, digest_id: int, size: int, stored_at: datetime) -> None:
     """The bytes alone, linked to nothing."""
     statement = insert_into(connection, blobs).values(
-        digest=blob.digest, size=blob.size, stored_at=stored_at, last_used_at=stored_at
+        digest_id=digest_id, size=size, stored_at=stored_at, last_used_at=stored_at
     )
     new = statement.excluded.last_used_at
     later = case((new > blobs.c.last_used_at, new), else_=blobs.c.last_used_at)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=[blobs.c.digest],
+            index_elements=[blobs.c.digest_id],
             set_={"size": statement.excluded.size, "last_used_at": later},
         )
     )
 
 
 def link_blob(connection: Connection, repository: Repository, digest: Digest) -> None:
-    row = {"digest": digest, "repository_id": ensure_repository(connection, repository)}
-    connection.execute(insert_into(connection, blob_links).on_conflict_do_nothing(), row)
+    _link(connection, repository, ensure_digest(connection, digest))
 
 
 def forget_blob(connection: Connection, digest: Digest) -> bool:
-    return connection.execute(delete(blobs).where(blobs.c.digest == digest)).rowcount > 0
+    removed = connection.scalars(
+        delete(blobs).where(blobs.c.digest_id == id_of_digest(digest)).returning(blobs.c.digest_id)
+    ).all()
+    forget_unused(connection, removed)
+    return bool(removed)
+
+
+def _link(connection: Connection, repository: Repository, digest_id: int) -> None:
+    row = {"digest_id": digest_id, "repository_id": ensure_repository(connection, repository)}
+    connection.execute(insert_into(connection, blob_links).on_conflict_do_nothing(), row)

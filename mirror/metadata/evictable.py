@@ -26,9 +26,9 @@ def is_evictable_blob() -> Sequence[ColumnElement[bool]]:
     owner = repositories.alias("owner")
     # Naming a column, not all of them, lets an index answer alone.
     return (
-        ~exists(need.c.kind).where(need.c.child_digest == blobs.c.digest, need.c.kind.in_(NEEDS)),
-        ~exists(link.c.digest).where(
-            link.c.digest == blobs.c.digest,
+        ~exists(need.c.kind).where(need.c.child_id == blobs.c.digest_id, need.c.kind.in_(NEEDS)),
+        ~exists(link.c.digest_id).where(
+            link.c.digest_id == blobs.c.digest_id,
             owner.c.id == link.c.repository_id,
             owner.c.upstream == HOSTED,
         ),

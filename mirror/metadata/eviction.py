@@ -1,21 +1,17 @@
 """Statements that remove what may go, after one more look at whether it may."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import Connection, delete, select
 
+from mirror.metadata.digests import forget_unused, ids_of, in_parts
 from mirror.metadata.evictable import is_evictable_blob, is_evictable_manifest
 from mirror.metadata.manifests import remove_manifests
 from mirror.metadata.repositories import repository_from
 from mirror.metadata.schema import blob_links, blobs, manifests, repositories
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord, IdleManifest
-
-T = TypeVar("T")
-
-_PARAMETERS = 500
 
 
 def evict(
@@ -24,12 +20,14 @@ def evict(
     digests: Sequence[Digest],
     unless_used_after: datetime,
 ) -> Sequence[BlobRecord]:
-    for some in _in_parts(idle):
+    for some in in_parts(idle):
         _remove_manifests(connection, some, unless_used_after)
+    named = {number: digest for digest, number in ids_of(connection, digests).items()}
+    # In the order of their numbers: neighbours share pages.
     return [
         blob
-        for some in _in_parts(sorted(set(digests), key=str))
-        for blob in _remove_blobs(connection, some, unless_used_after)
+        for some in in_parts(sorted(named))
+        for blob in _remove_blobs(connection, some, named, unless_used_after)
     ]
 
 
@@ -54,25 +52,21 @@ def _remove_manifests(
 
 
 def _remove_blobs(
-    connection: Connection, digests: Sequence[Digest], unless_used_after: datetime
+    connection: Connection,
+    ids: Sequence[int],
+    named: Mapping[int, Digest],
+    unless_used_after: datetime,
 ) -> list[BlobRecord]:
-    rows = connection.execute(
+    removed = connection.execute(
         delete(blobs)
         .where(
-            blobs.c.digest.in_(digests),
+            blobs.c.digest_id.in_(ids),
             blobs.c.last_used_at <= unless_used_after,
             *is_evictable_blob(),
         )
-        .returning(blobs.c.digest, blobs.c.size)
-    )
-    removed = [BlobRecord(row.digest, row.size) for row in rows]
-    if removed:
-        gone = [blob.digest for blob in removed]
-        connection.execute(delete(blob_links).where(blob_links.c.digest.in_(gone)))
-    return removed
-
-
-def _in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """As many as one statement takes."""
-    for start in range(0, len(items), _PARAMETERS):
-        yield items[start : start + _PARAMETERS]
+        .returning(blobs.c.digest_id, blobs.c.size)
+    ).all()
+    gone = [row[0] for row in removed]
+    connection.execute(delete(blob_links).where(blob_links.c.digest_id.in_(gone)))
+    forget_unused(connection, gone)
+    return [BlobRecord(named[row[0]], row[1]) for row in removed]

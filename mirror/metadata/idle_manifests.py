@@ -18,7 +18,15 @@ from mirror.metadata.columns import PlainText, parse_stored
 from mirror.metadata.evictable import is_evictable_manifest
 from mirror.metadata.last_use import BEFORE_ALL, LastUseOrder, Place, slice_between
 from mirror.metadata.repositories import repository_from
-from mirror.metadata.schema import NEEDS, blobs, manifest_references, manifests, repositories, tags
+from mirror.metadata.schema import (
+    NEEDS,
+    blobs,
+    digests,
+    manifest_references,
+    manifests,
+    repositories,
+    tags,
+)
 from mirror.oci.manifest import Descriptor
 from mirror.ports.metadata import MOST_NEEDS, BlobRecord, Cursor, IdleManifest
 
@@ -50,18 +58,21 @@ def _idle_manifests(connection: Connection, rows: Sequence[Row[Any]]) -> list[Id
         return []
     ids = {"ids": [row.id for row in rows]}
     names = _grouped(connection.execute(_TAGS, ids))
-    needs = _grouped(connection.execute(_NEEDS, ids))
     stored = {
-        text: (BlobRecord(parse_stored(text), size), count)
-        for text, size, count in connection.execute(_COUNTS, ids)
+        number: (BlobRecord(parse_stored(text), size), count)
+        for number, text, size, count in connection.execute(_COUNTS, ids)
     }
+    places = {number: place for place, number in enumerate(stored)}
+    needs = _grouped(row for row in connection.execute(_NEEDS, ids) if row[1] in places)
     return [
         IdleManifest(
             repository=repository_from(row.upstream, row.name),
             descriptor=Descriptor(row.media_type, row.digest, row.size),
             last_used_at=row.last_used_at,
             tags=tuple(names.get(row.id, ())),
-            blobs=tuple([stored[text] for text in needs[row.id] if text in stored]),
+            blobs=tuple(
+                [stored[blob] for blob in sorted(needs.get(row.id, ()), key=places.__getitem__)]
+            ),
         )
         for row in rows
     ]
@@ -80,34 +91,36 @@ _TAGS = (
 
 _need = manifest_references.alias("need")
 _is_need = (_need.c.manifest_id.in_(_ids), _need.c.kind.in_(NEEDS))
-_NEEDS = (
-    select(_need.c.manifest_id, type_coerce(_need.c.child_digest, PlainText))
-    .where(*_is_need)
-    .order_by(_need.c.child_digest)
-)
+_NEEDS = select(_need.c.manifest_id, _need.c.child_id).where(*_is_need)
 
 # How many manifests of all need each stored blob that one of these needs. A manifest that needed
 # a blob in two ways would count twice; no digest allows it.
-_needed = select(_need.c.child_digest.label("digest")).where(*_is_need).distinct().subquery()
+_needed = select(_need.c.child_id).where(*_is_need).distinct().subquery()
 _needing = (
     select(manifest_references.c.manifest_id)
     .where(
-        manifest_references.c.child_digest == blobs.c.digest,
+        manifest_references.c.child_id == blobs.c.digest_id,
         manifest_references.c.kind.in_(NEEDS),
     )
     .limit(MOST_NEEDS)
     .correlate(blobs)
     .subquery()
 )
-_COUNTS = select(
-    type_coerce(blobs.c.digest, PlainText),
-    blobs.c.size,
-    select(func.count()).select_from(_needing).scalar_subquery(),
-).join(_needed, _needed.c.digest == blobs.c.digest)
+_COUNTS = (
+    select(
+        blobs.c.digest_id,
+        type_coerce(digests.c.digest, PlainText),
+        blobs.c.size,
+        select(func.count()).select_from(_needing).scalar_subquery(),
+    )
+    .join(_needed, _needed.c.child_id == blobs.c.digest_id)
+    .join(digests, digests.c.id == blobs.c.digest_id)
+    .order_by(digests.c.digest)
+)
 
 
-def _grouped(rows: Iterable[Row[int, str]]) -> dict[int, list[str]]:
-    groups: dict[int, list[str]] = {}
+def _grouped(rows: Iterable[Row[int, T]]) -> dict[int, list[T]]:
+    groups: dict[int, list[T]] = {}
     for row in rows:
         groups.setdefault(row[0], []).append(row[1])
     return groups

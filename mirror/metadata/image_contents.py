@@ -11,8 +11,15 @@ from dataclasses import dataclass, field
 from sqlalchemy import CTE, Connection, and_, exists, select
 
 from mirror.metadata.listing import is_unknown, named_platforms
-from mirror.metadata.schema import CHILD, NEEDS, blobs, manifest_references, manifests, tags
-from mirror.oci.digest import Digest
+from mirror.metadata.schema import (
+    CHILD,
+    NEEDS,
+    blobs,
+    digests,
+    manifest_references,
+    manifests,
+    tags,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +42,13 @@ class _Child:
 
 @dataclass(slots=True)
 class _Manifest:
-    """``stored`` and ``missing`` are the blobs it needs, its own bytes among them."""
+    """``stored`` and ``missing`` are the blobs it needs, its own bytes among them.
 
-    stored: dict[Digest, int] = field(default_factory=dict)
-    missing: set[Digest] = field(default_factory=set)
+    Blobs are told by the ids of their digests.
+    """
+
+    stored: dict[int, int] = field(default_factory=dict)
+    missing: set[int] = field(default_factory=set)
     children: list[_Child] = field(default_factory=list)
     parents: dict[int, str | None] = field(default_factory=dict)
     tags: set[str] = field(default_factory=set)
@@ -57,7 +67,7 @@ class Contents:
         self,
         found: dict[int, _Manifest],
         below: dict[int, set[int]],
-        needed_elsewhere: dict[int, set[Digest]],
+        needed_elsewhere: dict[int, set[int]],
     ) -> None:
         self._manifests = found
         self._below = below
@@ -67,7 +77,7 @@ class Contents:
     def of(self, top: int, tag: str | None) -> Content:
         """Of the image that the tag, if it has one, names."""
         below = self._below[top]
-        stored: dict[Digest, int] = {}
+        stored: dict[int, int] = {}
         for member in below:
             stored |= self._manifests[member].stored
         shared = set(self._needed_elsewhere[top])
@@ -75,7 +85,7 @@ class Contents:
             shared |= self._manifests[member].stored.keys()
         return Content(
             size=sum(stored.values()),
-            shared=sum(stored[digest] for digest in shared),
+            shared=sum(stored[blob] for blob in shared),
             complete=top in self._complete,
             platforms=self._platforms(top),
         )
@@ -118,9 +128,9 @@ def read_contents(connection: Connection, tops: Sequence[int]) -> Contents:
     _read_children(connection, closure, found)
     _read_parents(connection, closure, found)
     _read_tags(connection, closure, found)
-    needed_elsewhere: dict[int, set[Digest]] = defaultdict(set)
-    for top, digest in _needed_elsewhere(connection, closure):
-        needed_elsewhere[top].add(digest)
+    needed_elsewhere: dict[int, set[int]] = defaultdict(set)
+    for top, blob in _needed_elsewhere(connection, closure):
+        needed_elsewhere[top].add(blob)
     return Contents(found, below, needed_elsewhere)
 
 
@@ -142,11 +152,12 @@ def _closure(tops: Sequence[int]) -> CTE:
                 manifest_references.c.kind == CHILD,
             ),
         )
+        .join(digests, digests.c.id == manifest_references.c.child_id)
         .join(
             child,
             and_(
                 child.c.repository_id == manifest_references.c.repository_id,
-                child.c.digest == manifest_references.c.child_digest,
+                child.c.digest == digests.c.digest,
             ),
         )
     )
@@ -155,26 +166,27 @@ def _closure(tops: Sequence[int]) -> CTE:
 def _read_needs(connection: Connection, closure: CTE, found: dict[int, _Manifest]) -> None:
     reference = manifest_references.c
     rows = connection.execute(
-        select(reference.manifest_id, reference.child_digest, blobs.c.size)
-        .outerjoin(blobs, blobs.c.digest == reference.child_digest)
+        select(reference.manifest_id, reference.child_id, blobs.c.size)
+        .outerjoin(blobs, blobs.c.digest_id == reference.child_id)
         .where(reference.manifest_id.in_(select(closure.c.id)), reference.kind.in_(NEEDS))
     )
     for row in rows:
         if row.size is None:
-            found[row.manifest_id].missing.add(row.child_digest)
+            found[row.manifest_id].missing.add(row.child_id)
         else:
-            found[row.manifest_id].stored[row.child_digest] = row.size
+            found[row.manifest_id].stored[row.child_id] = row.size
 
 
 def _read_children(connection: Connection, closure: CTE, found: dict[int, _Manifest]) -> None:
     reference = manifest_references.c
     rows = connection.execute(
         select(reference.manifest_id, reference.platform, manifests.c.id)
+        .join(digests, digests.c.id == reference.child_id)
         .outerjoin(
             manifests,
             and_(
                 manifests.c.repository_id == reference.repository_id,
-                manifests.c.digest == reference.child_digest,
+                manifests.c.digest == digests.c.digest,
             ),
         )
         .where(reference.manifest_id.in_(select(closure.c.id)), reference.kind == CHILD)
@@ -187,10 +199,11 @@ def _read_parents(connection: Connection, closure: CTE, found: dict[int, _Manife
     reference = manifest_references.c
     rows = connection.execute(
         select(manifests.c.id, reference.manifest_id, reference.platform)
+        .join(digests, digests.c.digest == manifests.c.digest)
         .join(
             manifest_references,
             and_(
-                reference.child_digest == manifests.c.digest,
+                reference.child_id == digests.c.id,
                 reference.repository_id == manifests.c.repository_id,
                 reference.kind == CHILD,
             ),
@@ -217,7 +230,7 @@ def _read_tags(connection: Connection, closure: CTE, found: dict[int, _Manifest]
         found[row.id].tags.add(row.tag)
 
 
-def _needed_elsewhere(connection: Connection, closure: CTE) -> Iterator[tuple[int, Digest]]:
+def _needed_elsewhere(connection: Connection, closure: CTE) -> Iterator[tuple[int, int]]:
     """Stored blobs of each image that a manifest outside of it needs."""
     part = manifest_references.alias("part")
     other = manifest_references.alias("other")
@@ -229,18 +242,18 @@ def _needed_elsewhere(connection: Connection, closure: CTE) -> Iterator[tuple[in
     )
     is_needed = (
         exists(other.c.kind)
-        .where(other.c.child_digest == part.c.child_digest, other.c.kind.in_(NEEDS), ~is_own)
+        .where(other.c.child_id == part.c.child_id, other.c.kind.in_(NEEDS), ~is_own)
         .correlate(closure, part)
     )
     rows = connection.execute(
-        select(closure.c.top, part.c.child_digest)
+        select(closure.c.top, part.c.child_id)
         .distinct()
         .join(part, and_(part.c.manifest_id == closure.c.id, part.c.kind.in_(NEEDS)))
-        .join(blobs, blobs.c.digest == part.c.child_digest)
+        .join(blobs, blobs.c.digest_id == part.c.child_id)
         .where(is_needed)
     )
     for row in rows:
-        yield row.top, row.child_digest
+        yield row.top, row.child_id
 
 
 def _complete_manifests(found: dict[int, _Manifest]) -> set[int]:

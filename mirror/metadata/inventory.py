@@ -25,6 +25,7 @@ from mirror.metadata.schema import (
     CHILD,
     HOSTED,
     blobs,
+    digests,
     manifest_references,
     manifests,
     repositories,
@@ -126,8 +127,9 @@ def _list_untagged(
                 tags.c.digest == manifests.c.digest,
             ),
             ~exists(parent.c.kind).where(
+                digests.c.digest == manifests.c.digest,
                 parent.c.repository_id == manifests.c.repository_id,
-                parent.c.child_digest == manifests.c.digest,
+                parent.c.child_id == digests.c.id,
                 parent.c.kind == CHILD,
             ),
         )

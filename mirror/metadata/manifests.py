@@ -3,9 +3,19 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, case, delete, exists, select
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    bindparam,
+    case,
+    delete,
+    exists,
+    select,
+    tuple_,
+)
 
 from mirror.metadata.blobs import store_blob
+from mirror.metadata.digests import ensure_digests, forget_unused, in_parts
 from mirror.metadata.repositories import ensure_repository, id_of
 from mirror.metadata.schema import (
     BLOB,
@@ -13,6 +23,7 @@ from mirror.metadata.schema import (
     SELF,
     SUBJECT,
     blob_links,
+    blobs,
     manifest_references,
     manifests,
     tags,
@@ -20,7 +31,6 @@ from mirror.metadata.schema import (
 from mirror.metadata.upsert import insert_into
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
-from mirror.ports.metadata import BlobRecord
 from mirror.ports.repository import Repository
 
 
@@ -44,15 +54,16 @@ def put_manifest(
 ) -> None:
     repository_id = ensure_repository(connection, repository)
     manifest_id = _ensure_manifest(connection, repository_id, descriptor, stored_at)
-    store_blob(connection, BlobRecord(descriptor.digest, descriptor.size), stored_at)
     parts = [(SELF, descriptor), *_parts(references)]
+    ids = ensure_digests(connection, [part.digest for _, part in parts])
+    store_blob(connection, ids[descriptor.digest], descriptor.size, stored_at)
     connection.execute(
         insert_into(connection, manifest_references).on_conflict_do_nothing(),
         [
             {
                 "manifest_id": manifest_id,
                 "kind": kind,
-                "child_digest": part.digest,
+                "child_id": ids[part.digest],
                 "repository_id": repository_id,
                 "size": part.size,
                 "media_type": part.media_type,
@@ -62,7 +73,7 @@ def put_manifest(
         ],
     )
     links = [
-        {"digest": part.digest, "repository_id": repository_id}
+        {"digest_id": ids[part.digest], "repository_id": repository_id}
         for kind, part in parts
         if kind == BLOB
     ]
@@ -86,32 +97,58 @@ def delete_manifest(connection: Connection, repository: Repository, digest: Dige
 
 def remove_manifests(connection: Connection, ids: Sequence[int]) -> None:
     """Also their tags, and the links of blobs that nothing else in the repository refers to."""
-    removed = connection.execute(
-        select(manifests.c.repository_id, manifests.c.digest).where(manifests.c.id.in_(ids))
-    ).all()
-    linked = connection.execute(
-        select(manifest_references.c.repository_id, manifest_references.c.child_digest)
-        .where(manifest_references.c.manifest_id.in_(ids), manifest_references.c.kind == BLOB)
-        .distinct()
-    ).all()
-    connection.execute(delete(manifests).where(manifests.c.id.in_(ids)))
-    connection.execute(_DELETE_TAGS, [{"owner": row[0], "gone": row[1]} for row in removed])
-    if linked:
-        connection.execute(_DELETE_LINK, [{"owner": row[0], "gone": row[1]} for row in linked])
+    for some in in_parts(ids):
+        _remove(connection, some)
 
 
-_DELETE_TAGS = delete(tags).where(
-    tags.c.repository_id == bindparam("owner"), tags.c.digest == bindparam("gone")
+def _remove(connection: Connection, ids: Sequence[int]) -> None:
+    gone = {"ids": ids}
+    not_stored = connection.scalars(_NOT_STORED, gone).all()
+    connection.execute(_DELETE_TAGS, gone)
+    connection.execute(_DELETE_LINKS, gone)
+    connection.execute(_DELETE, gone)
+    forget_unused(connection, not_stored)
+
+
+_ids: BindParameter[list[int]] = bindparam("ids", expanding=True)
+_going = manifest_references.alias("going")
+_other = manifest_references.alias("other")
+# What is stored stays known.
+_NOT_STORED = (
+    select(_going.c.child_id)
+    .distinct()
+    .where(
+        _going.c.manifest_id.in_(_ids),
+        ~exists(blobs.c.digest_id).where(blobs.c.digest_id == _going.c.child_id),
+    )
 )
-_DELETE_LINK = delete(blob_links).where(
-    blob_links.c.repository_id == bindparam("owner"),
-    blob_links.c.digest == bindparam("gone"),
-    ~exists(manifest_references.c.kind).where(
-        manifest_references.c.child_digest == bindparam("gone"),
-        manifest_references.c.repository_id == bindparam("owner"),
-        manifest_references.c.kind == BLOB,
+_named = tags.alias("named")
+# By their own key, which alone is sure to be searched with all of its columns.
+_DELETE_TAGS = delete(tags).where(
+    tuple_(tags.c.repository_id, tags.c.tag).in_(
+        select(_named.c.repository_id, _named.c.tag)
+        .join(
+            manifests,
+            (manifests.c.repository_id == _named.c.repository_id)
+            & (manifests.c.digest == _named.c.digest),
+        )
+        .where(manifests.c.id.in_(_ids))
+    )
+)
+_DELETE_LINKS = delete(blob_links).where(
+    tuple_(blob_links.c.digest_id, blob_links.c.repository_id).in_(
+        select(_going.c.child_id, _going.c.repository_id).where(
+            _going.c.manifest_id.in_(_ids), _going.c.kind == BLOB
+        )
+    ),
+    ~exists(_other.c.kind).where(
+        _other.c.child_id == blob_links.c.digest_id,
+        _other.c.repository_id == blob_links.c.repository_id,
+        _other.c.kind == BLOB,
+        _other.c.manifest_id.not_in(_ids),
     ),
 )
+_DELETE = delete(manifests).where(manifests.c.id.in_(_ids))
 
 
 def _ensure_manifest(

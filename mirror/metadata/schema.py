@@ -2,6 +2,10 @@
 
 Lists that grow with the content are clustered by their key where the database can (SQLite's
 WITHOUT ROWID): half the size, and one search instead of two.
+
+Lists about blobs hold the number of a digest, not its text. Numbers are given as digests become
+known, so what came together, and goes together, lies together: an eviction changes one page for
+many rows where it would change one for each. Only the unique text itself is in no such order.
 """
 
 from sqlalchemy import (
@@ -84,6 +88,15 @@ manifests = Table(
     Index(None, "last_used_at", "id"),
 )
 
+# Every digest that is stored, linked or referred to, and no other.
+digests = Table(
+    "digests",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("digest", DigestText, nullable=False),
+    UniqueConstraint("digest"),
+)
+
 # What a manifest refers to is kept for each repository that has it, although it follows from the
 # bytes: so every question about one repository is one search, whatever other repositories have.
 manifest_references = Table(
@@ -95,32 +108,32 @@ manifest_references = Table(
         primary_key=True,
     ),
     Column("kind", PlainText, primary_key=True),
-    Column("child_digest", DigestText, primary_key=True),
+    Column("child_id", ForeignKey("digests.id"), primary_key=True),
     Column("repository_id", ForeignKey("repositories.id"), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("media_type", PlainText, nullable=False),
     Column("platform", PlainText),
     CheckConstraint(f"kind IN ('{BLOB}', '{CHILD}', '{SUBJECT}', '{SELF}')", name="kind"),
-    Index(None, "child_digest", "repository_id", "kind"),
+    Index(None, "child_id", "repository_id", "kind"),
     sqlite_with_rowid=False,
 )
 
+# Those that are stored.
 blobs = Table(
     "blobs",
     metadata,
-    Column("digest", DigestText, primary_key=True),
+    Column("digest_id", ForeignKey("digests.id"), primary_key=True),
     Column("size", BigInteger, nullable=False),
     Column("stored_at", Time, nullable=False),
     Column("last_used_at", Time, nullable=False),
     # With the size, the scan of what is idle looks nowhere else.
-    Index(None, "last_used_at", "digest", "size"),
-    sqlite_with_rowid=False,
+    Index(None, "last_used_at", "digest_id", "size"),
 )
 
 blob_links = Table(
     "blob_links",
     metadata,
-    Column("digest", DigestText, primary_key=True),
+    Column("digest_id", ForeignKey("digests.id"), primary_key=True),
     Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
     sqlite_with_rowid=False,
 )

@@ -10,6 +10,7 @@ from mirror.metadata.schema import (
     HOSTED,
     blobs,
     counters,
+    digests,
     manifest_references,
     manifests,
     repositories,
@@ -78,10 +79,11 @@ def _use_manifests() -> Update:
             (manifest_references.c.manifest_id == below.c.id)
             & (manifest_references.c.kind == CHILD),
         )
+        .join(digests, digests.c.id == manifest_references.c.child_id)
         .join(
             child,
             (child.c.repository_id == manifest_references.c.repository_id)
-            & (child.c.digest == manifest_references.c.child_digest),
+            & (child.c.digest == digests.c.digest),
         )
     )
     return (
@@ -93,7 +95,11 @@ def _use_manifests() -> Update:
 
 _USE_BLOB = (
     update(blobs)
-    .where(blobs.c.digest == bindparam("used"), blobs.c.last_used_at < bindparam("at"))
+    .where(
+        blobs.c.digest_id
+        == select(digests.c.id).where(digests.c.digest == bindparam("used")).scalar_subquery(),
+        blobs.c.last_used_at < bindparam("at"),
+    )
     .values(last_used_at=bindparam("at"))
 )
 _USE_MANIFEST = _use_manifests()

@@ -8,7 +8,6 @@ from mirror.oci.digest import Digest
 from mirror.ports.metadata import (
     MOST_NEEDS,
     BlobRecord,
-    Cursor,
     IdleBlob,
     IdleManifest,
     MetadataStore,
@@ -155,13 +154,22 @@ async def test_a_scan_goes_on_after_what_was_removed_under_it(metadata: Metadata
     assert [entry.blob.digest for entry in rest] == [digest("b2"), digest("b3")]
 
 
-async def test_a_cursor_may_be_of_what_never_was(metadata: MetadataStore) -> None:
-    await metadata.put_blob(NGINX, blob(layer("a")), at(1))
+async def test_a_cursor_stands_for_a_place_and_not_for_what_was_there(
+    metadata: MetadataStore,
+) -> None:
+    for number in range(3):
+        await metadata.put_blob(NGINX, blob(layer(f"b{number}")), at(number))
+    _, cursor = await metadata.list_idle_blobs(None, 2)
+    assert cursor is not None
 
-    before, _ = await metadata.list_idle_blobs(Cursor(at(0), str(digest("x"))), 5)
-    after, _ = await metadata.list_idle_blobs(Cursor(at(2), str(digest("x"))), 5)
+    await use(metadata, digest("b1"), 5, by=None)
+    rest, _ = await metadata.list_idle_blobs(cursor, 5)
+    await metadata.forget_blob(digest("b1"))
+    await metadata.forget_blob(digest("b2"))
+    nothing, end = await metadata.list_idle_blobs(cursor, 5)
 
-    assert (len(before), len(after)) == (1, 0)
+    assert [entry.blob.digest for entry in rest] == [digest("b2"), digest("b1")]
+    assert (list(nothing), end) == ([], None)
 
 
 async def test_hosted_manifests_are_never_listed(metadata: MetadataStore) -> None:

@@ -56,5 +56,7 @@ def recorded_blobs(data: Path) -> dict[str, int]:
     with closing(sqlite3.connect(data / DATABASE[0])) as database:
         return {
             f"sha256:{value.removeprefix('sha256:')}": size
-            for value, size in database.execute("SELECT digest, size FROM blobs")
+            for value, size in database.execute(
+                "SELECT digest, size FROM blobs JOIN digests ON id = digest_id"
+            )
         }

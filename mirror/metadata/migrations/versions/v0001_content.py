@@ -12,6 +12,7 @@ _RowId = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 
 def upgrade() -> None:
     _create_repositories()
+    _create_digests()
     _create_manifests()
     _create_blobs()
     op.create_table(
@@ -48,6 +49,16 @@ def _create_repositories() -> None:
     op.create_index("ix_tags_repository_id_digest", "tags", ["repository_id", "digest"])
 
 
+def _create_digests() -> None:
+    op.create_table(
+        "digests",
+        sa.Column("id", _RowId, nullable=False),
+        sa.Column("digest", _Text, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_digests"),
+        sa.UniqueConstraint("digest", name="uq_digests_digest"),
+    )
+
+
 def _create_manifests() -> None:
     op.create_table(
         "manifests",
@@ -70,14 +81,12 @@ def _create_manifests() -> None:
         "manifest_references",
         sa.Column("manifest_id", _RowId, nullable=False),
         sa.Column("kind", _Text, nullable=False),
-        sa.Column("child_digest", _Text, nullable=False),
+        sa.Column("child_id", _RowId, nullable=False),
         sa.Column("repository_id", _RowId, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("media_type", _Text, nullable=False),
         sa.Column("platform", _Text),
-        sa.PrimaryKeyConstraint(
-            "manifest_id", "kind", "child_digest", name="pk_manifest_references"
-        ),
+        sa.PrimaryKeyConstraint("manifest_id", "kind", "child_id", name="pk_manifest_references"),
         sa.CheckConstraint(
             "kind IN ('blob', 'manifest', 'subject', 'self')", name="ck_manifest_references_kind"
         ),
@@ -88,35 +97,39 @@ def _create_manifests() -> None:
             ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
+            ["child_id"], ["digests.id"], name="fk_manifest_references_child_id"
+        ),
+        sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name="fk_manifest_references_repository_id"
         ),
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_manifest_references_child_digest_repository_id_kind",
+        "ix_manifest_references_child_id_repository_id_kind",
         "manifest_references",
-        ["child_digest", "repository_id", "kind"],
+        ["child_id", "repository_id", "kind"],
     )
 
 
 def _create_blobs() -> None:
     op.create_table(
         "blobs",
-        sa.Column("digest", _Text, nullable=False),
+        sa.Column("digest_id", _RowId, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("stored_at", sa.BigInteger, nullable=False),
         sa.Column("last_used_at", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint("digest", name="pk_blobs"),
-        sqlite_with_rowid=False,
+        sa.PrimaryKeyConstraint("digest_id", name="pk_blobs"),
+        sa.ForeignKeyConstraint(["digest_id"], ["digests.id"], name="fk_blobs_digest_id"),
     )
     op.create_index(
-        "ix_blobs_last_used_at_digest_size", "blobs", ["last_used_at", "digest", "size"]
+        "ix_blobs_last_used_at_digest_id_size", "blobs", ["last_used_at", "digest_id", "size"]
     )
     op.create_table(
         "blob_links",
-        sa.Column("digest", _Text, nullable=False),
+        sa.Column("digest_id", _RowId, nullable=False),
         sa.Column("repository_id", _RowId, nullable=False),
-        sa.PrimaryKeyConstraint("digest", "repository_id", name="pk_blob_links"),
+        sa.PrimaryKeyConstraint("digest_id", "repository_id", name="pk_blob_links"),
+        sa.ForeignKeyConstraint(["digest_id"], ["digests.id"], name="fk_blob_links_digest_id"),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name="fk_blob_links_repository_id"
         ),

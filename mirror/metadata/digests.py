@@ -1,0 +1,64 @@
+"""Rows of digests: the numbers that other rows have for them."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TypeVar
+
+from sqlalchemy import Connection, ScalarSelect, delete, exists, select, type_coerce
+
+from mirror.metadata.columns import PlainText
+from mirror.metadata.schema import blob_links, blobs, digests, manifest_references
+from mirror.metadata.upsert import insert_into
+from mirror.oci.digest import Digest
+
+T = TypeVar("T")
+
+_PARAMETERS = 500
+
+
+def id_of_digest(digest: Digest) -> ScalarSelect[int]:
+    """The id as part of a larger statement; NULL, which equals nothing, for an unknown one."""
+    return select(digests.c.id).where(digests.c.digest == digest).scalar_subquery()
+
+
+def ids_of(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
+    """Of those that are known, in no particular order."""
+    by_text = {str(digest): digest for digest in wanted}
+    text = type_coerce(digests.c.digest, PlainText)
+    return {
+        by_text[row[1]]: row[0]
+        for some in in_parts(list(by_text))
+        for row in connection.execute(select(digests.c.id, text).where(text.in_(some)))
+    }
+
+
+def ensure_digest(connection: Connection, digest: Digest) -> int:
+    return ensure_digests(connection, [digest])[digest]
+
+
+def ensure_digests(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
+    """The ids of all of them, after rows were made for those that had none."""
+    known = ids_of(connection, wanted)
+    rows = [{"digest": digest} for digest in dict.fromkeys(wanted) if digest not in known]
+    if not rows:
+        return known
+    connection.execute(insert_into(connection, digests).on_conflict_do_nothing(), rows)
+    return known | ids_of(connection, [row["digest"] for row in rows])
+
+
+def forget_unused(connection: Connection, ids: Sequence[int]) -> None:
+    """Remove those of them that are neither stored nor linked nor referred to any more."""
+    for some in in_parts(ids):
+        connection.execute(delete(digests).where(digests.c.id.in_(some), *_is_unused))
+
+
+_is_unused = (
+    ~exists(blobs.c.digest_id).where(blobs.c.digest_id == digests.c.id),
+    ~exists(blob_links.c.digest_id).where(blob_links.c.digest_id == digests.c.id),
+    ~exists(manifest_references.c.kind).where(manifest_references.c.child_id == digests.c.id),
+)
+
+
+def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many as one statement takes."""
+    for start in range(0, len(items), _PARAMETERS):
+        yield items[start : start + _PARAMETERS]
