@@ -1,4 +1,7 @@
-"""What every test of the use cases has: nothing may be left over, and stores to choose from."""
+"""What every test of the use cases has: nothing may be left over, and stores to choose from.
+
+Clocks stand still, stores fail when they are told to, upstreams do as the test says.
+"""
 
 import asyncio
 import os
@@ -7,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.registry.chores import HASTY, PORTIONS, SPARING, TIGHT
 from tests.registry.scripted_upstream import ScriptedUpstream
+from tests.registry.shelf import Shelf, disk_shelf, memory_shelf
+from tests.registry.troubled_stores import TroubledFacts, TroubledStore
 from tests.registry.workbench import (
     GHCR,
     HUB,
@@ -17,6 +23,7 @@ from tests.registry.workbench import (
     memory_ground,
     set_up,
 )
+from tests.world import SettableClock
 
 FOLDER = Path("/proc/self/fd")
 
@@ -81,3 +88,57 @@ async def bench(
     bench = set_up(ground, {HUB: hub_upstream, GHCR: ghcr_upstream})
     yield bench
     await bench.close()
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    return SettableClock()
+
+
+@pytest.fixture
+def facts() -> TroubledFacts:
+    return TroubledFacts()
+
+
+@pytest.fixture
+def files(clock: SettableClock) -> TroubledStore:
+    return TroubledStore(clock)
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return memory_shelf()
+
+
+@pytest.fixture(params=["memory", "disk"])
+async def each_shelf(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shelf]:
+    if request.param == "memory":
+        yield memory_shelf()
+    else:
+        async with disk_shelf(tmp_path) as shelf:
+            yield shelf
+
+
+@pytest.fixture
+def troubled(clock: SettableClock, files: TroubledStore, facts: TroubledFacts) -> Shelf:
+    """Whose stores fail when they are told to, and whose evictions go on in small portions."""
+    return Shelf(clock, files, facts, portions=PORTIONS)
+
+
+@pytest.fixture
+def tight(clock: SettableClock, files: TroubledStore, facts: TroubledFacts) -> Shelf:
+    """At most 1000 bytes of content, and an endless disk."""
+    return Shelf(clock, files, facts, TIGHT)
+
+
+@pytest.fixture
+def sparing(clock: SettableClock, files: TroubledStore, facts: TroubledFacts) -> Shelf:
+    """Content without an end, and a disk that has 1000 bytes more than must stay free."""
+    files.free = 2000
+    return Shelf(clock, files, facts, SPARING)
+
+
+@pytest.fixture
+def hasty(clock: SettableClock, files: TroubledStore, facts: TroubledFacts) -> Shelf:
+    """Whose loops never rest."""
+    return Shelf(clock, files, facts, pace=HASTY)
