@@ -10,13 +10,18 @@ from pathlib import Path
 
 import pytest
 
+from mirror.oci.digest import Digest
+from mirror.oci.manifest import Manifest
 from tests.registry.chores import HASTY, PORTIONS, SPARING, TIGHT
+from tests.registry.moving_tag import OLD
+from tests.registry.one_layer import DIGEST, LAYER
 from tests.registry.scripted_upstream import ScriptedUpstream
 from tests.registry.shelf import Shelf, disk_shelf, memory_shelf
 from tests.registry.troubled_stores import TroubledFacts, TroubledStore
 from tests.registry.workbench import (
     GHCR,
     HUB,
+    NAME,
     Ground,
     Workbench,
     disk_ground,
@@ -61,6 +66,26 @@ def hub_upstream() -> ScriptedUpstream:
 @pytest.fixture
 def ghcr_upstream() -> ScriptedUpstream:
     return ScriptedUpstream()
+
+
+@pytest.fixture
+def old(hub_upstream: ScriptedUpstream) -> Manifest:
+    """What ``library/nginx:latest`` names upstream."""
+    return hub_upstream.push(NAME, "latest", OLD)
+
+
+@pytest.fixture
+def layer(hub_upstream: ScriptedUpstream) -> Digest:
+    """As ``library/nginx`` has it upstream."""
+    hub_upstream.put_blob(NAME, DIGEST, LAYER)
+    return DIGEST
+
+
+@pytest.fixture
+def tapped(hub_upstream: ScriptedUpstream, layer: Digest) -> Digest:
+    """The layer, let out of the upstream by hand."""
+    hub_upstream.by_hand.add(layer)
+    return layer
 
 
 Grounds = Callable[[Path], Ground]
