@@ -45,6 +45,14 @@ class PushOutcome:
     missing: tuple[Descriptor, ...]
     immovable: tuple[Tag, ...]
 
+    @property
+    def is_recorded(self) -> bool:
+        return not self.missing and not self.immovable
+
+
+MOST_NAMED = 10
+"""Of more manifests that need something, nobody asks which."""
+
 
 @dataclass(frozen=True, slots=True)
 class Removal:
