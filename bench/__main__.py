@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.report import Report
 from bench.world import Thoroughness, World
 
-SCENARIOS = ("cached", "cold", "herd", "stalled", "million")
+SCENARIOS = ("cached", "cold", "herd", "stalled", "million", "push")
 
 
 def arguments() -> argparse.Namespace:

@@ -79,10 +79,13 @@ async def nginx(folder: Path, root: Path, paths: Mapping[str, str]) -> AsyncIter
 
 @asynccontextmanager
 async def distribution(
-    name: str, command: tuple[str, ...], folder: Path, origin: Origin
+    name: str, command: tuple[str, ...], folder: Path, origin: Origin | None
 ) -> AsyncIterator[Peer]:
-    """As a pull-through cache, its access log off and its log silent."""
+    """As a pull-through cache of the origin, else as a registry to push to; its access log off
+    and its log silent.
+    """
     port = free_port()
+    proxy = f'proxy: {{remoteurl: "{origin.url}"}}' if origin is not None else ""
     (folder / "data").mkdir(parents=True, exist_ok=True)
     configuration = folder / "config.yml"
     configuration.write_text(
@@ -93,7 +96,7 @@ storage:
   filesystem: {{rootdirectory: {folder}/data}}
   cache: {{blobdescriptor: inmemory}}
 http: {{addr: "127.0.0.1:{port}"}}
-proxy: {{remoteurl: "{origin.url}"}}
+{proxy}
 """
     )
     log = folder / "registry.log"

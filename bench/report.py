@@ -74,6 +74,9 @@ Machine: {cores} cores, {processor}, Python {python}, Linux {kernel}.
   both ends.
 - *1,000,000 cached blobs*: rows of a million blobs in the metadata, without their files. The pass
   frees what the default watermark asks for, while a client pulls.
+- *Push*: distribution runs as a registry. A layer goes up as docker sends it (POST, one streamed
+  PATCH, PUT), always one that nobody has yet; small images have a config and two layers of 10 KB.
+  Both servers sync their files to disk before they answer 201.
 """
 
 

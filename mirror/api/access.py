@@ -1,4 +1,5 @@
-"""Who may use the admin API: decided by the address of the connection, never by a header.
+"""Who may administer, push and delete: decided by the address of the connection, never by a
+header.
 
 A header can only take rights away: what came through a proxy, or from a page of another site in
 the browser of somebody who is trusted, is refused.
@@ -27,11 +28,17 @@ def require_admin(handler: AdminHandler) -> AdminHandler:
 
     @functools.wraps(handler)
     async def guarded(request: web.Request) -> web.Response:
-        _refuse_strangers(request)
+        _refuse_strangers(request, Action.ADMIN, "the admin API is for trusted networks only")
         _refuse_other_sites(request)
         return await handler(request)
 
     return guarded
+
+
+def require(request: web.Request, action: Action) -> None:
+    """Let only those go on who may push, or delete. Raises Denied, with what would allow it."""
+    _refuse_strangers(request, action, f"to {action.value} is for trusted networks only")
+    _refuse_other_sites(request)
 
 
 def identify(request: web.Request) -> Identity:
@@ -40,16 +47,15 @@ def identify(request: web.Request) -> Identity:
     return Identity(str(peer[0]) if isinstance(peer, tuple) and peer else "")
 
 
-def _refuse_strangers(request: web.Request) -> None:
+def _refuse_strangers(request: web.Request, action: Action, refusal: str) -> None:
     policy, identity = request.app[SERVICES].access, identify(request)
-    if not policy.allows(identity, Action.ADMIN):
-        advice = policy.advice(identity, Action.ADMIN)
-        raise Denied(f"the admin API is for trusted networks only: {advice}")
+    if not policy.allows(identity, action):
+        raise Denied(f"{refusal}: {policy.advice(identity, action)}")
     # A TLS proxy on this machine connects from loopback for whoever asks it.
     if any(name in request.headers for name in PROXY_HEADERS):
         raise Denied(
-            "the admin API cannot tell who asks through a proxy: ask the server itself, at the"
-            " address in listen"
+            f"{refusal}, and who asks through a proxy cannot be told: ask the server itself, at"
+            " the address in listen"
         )
 
 
@@ -59,4 +65,4 @@ def _refuse_other_sites(request: web.Request) -> None:
     origin = request.headers.get("Origin")
     is_foreign = origin is not None and urlsplit(origin).netloc.lower() != request.host.lower()
     if is_foreign or request.headers.get("Sec-Fetch-Site", "none") not in OWN_SITE:
-        raise Denied("the admin API takes no orders from pages of other sites")
+        raise Denied("no orders are taken from pages of other sites")

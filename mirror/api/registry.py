@@ -1,4 +1,4 @@
-"""``/v2/``: the OCI distribution API, as far as pulling goes.
+"""``/v2/``: the OCI distribution API. What each path does is told in the modules named after it.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 """
@@ -10,18 +10,15 @@ from aiohttp import web
 from mirror.api.blobs import get_blob
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
+from mirror.api.hosting import delete_blob, delete_manifest, put_manifest
 from mirror.api.manifests import get_manifest
 from mirror.api.path import Resource, ResourcePath, parse_path
 from mirror.api.referrers import get_referrers
 from mirror.api.request import route_of
 from mirror.api.services import SERVICES
 from mirror.api.tags import get_tags
-from mirror.oci.errors import (
-    BlobUploadUnknown,
-    NameUnknown,
-    Unavailable,
-    Unsupported,
-)
+from mirror.api.uploads import serve_upload
+from mirror.oci.errors import NameUnknown, Unavailable, Unsupported
 
 log = logging.getLogger(__name__)
 
@@ -57,8 +54,14 @@ async def serve(request: web.Request) -> web.StreamResponse:
     path = parse_path(request.match_info["path"])
     if path is None:
         raise NameUnknown("no such path in the registry API")
-    if request.method not in PULLING:
-        return _unsupported(request, path)
+    if path.resource is Resource.UPLOAD:
+        return await serve_upload(request, path)
+    if request.method in PULLING:
+        return await _pull(request, path)
+    return await _change(request, path)
+
+
+async def _pull(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     match path.resource:
         case Resource.MANIFEST:
             return await get_manifest(request, path)
@@ -68,9 +71,18 @@ async def serve(request: web.Request) -> web.StreamResponse:
             return await get_tags(request, path)
         case Resource.REFERRERS:
             return await get_referrers(request, path)
-        case Resource.UPLOAD:
-            route_of(request, path.name)
-            raise BlobUploadUnknown("this mirror takes no uploads")
+    raise NameUnknown("no such path in the registry API")
+
+
+async def _change(request: web.Request, path: ResourcePath) -> web.StreamResponse:
+    match request.method, path.resource:
+        case "PUT", Resource.MANIFEST:
+            return await put_manifest(request, path)
+        case "DELETE", Resource.MANIFEST:
+            return await delete_manifest(request, path)
+        case "DELETE", Resource.BLOB:
+            return await delete_blob(request, path)
+    return _unsupported(request, path)
 
 
 async def _expect(_request: web.Request) -> None:
@@ -91,5 +103,9 @@ def _is_ours(request: web.Request) -> bool:
 def _unsupported(request: web.Request, path: ResourcePath) -> web.Response:
     # The name is judged first: a malformed one is its sender's mistake whatever the method.
     route_of(request, path.name)
-    error = Unsupported("this mirror is for pulling; push to the registry it mirrors")
-    return error_response(error, allow=PULLING)
+    allowed = {
+        Resource.MANIFEST: (*PULLING, "PUT", "DELETE"),
+        Resource.BLOB: (*PULLING, "DELETE"),
+    }
+    error = Unsupported("this path has no such method")
+    return error_response(error, allow=allowed.get(path.resource, PULLING))

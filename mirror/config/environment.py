@@ -1,15 +1,19 @@
 """`MIRROR__CACHE__MAX_SIZE=…`: any key from the environment, which wins over the file."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from mirror.config.document import Entry, Node, Scalar, Table, parse_yaml
-from mirror.config.problems import ConfigError, Place, Problem, dotted
+from mirror.config.document import Entry, Node, Scalar, Table, nearest, parse_yaml
+from mirror.config.problems import ConfigError, Place, Problem, dotted, shown
 from mirror.config.schema import is_single_value
+from mirror.config.spelling import is_spelling, spelled_so, spelling
+from mirror.config.upstream import DOCKER_HUB, WELL_KNOWN
 
 _PREFIX = "mirror__"
 _SEPARATOR = "__"
 _DEEPEST = 8
+_UPSTREAMS = "upstreams"
+_MOST_LISTED = 5
 # A password may look like anything, YAML included: these are taken to the letter.
 _LITERAL = {"username", "password"}
 
@@ -28,6 +32,15 @@ class _Override:
     text: str
     place: Place
 
+    @property
+    def is_possible(self) -> bool:
+        return len(self.path) <= _DEEPEST and "" not in self.path
+
+    @property
+    def upstream(self) -> str | None:
+        """The name of the upstream it is for, as it is written here."""
+        return self.path[1] if self.path[0] == _UPSTREAMS and len(self.path) > 1 else None
+
     def problem(self, message: str, key_below: str = "") -> Problem:
         key = dotted(self.path[:_DEEPEST])
         return Problem(self.place, f"{key}.{key_below}" if key_below else key, message)
@@ -37,6 +50,26 @@ class _Override:
 class _Overlay:
     document: Table
     problems: list[Problem] = field(default_factory=list)
+
+    def named(self, override: _Override, added: Iterable[str]) -> _Override | None:
+        """The override with the upstream that it means, or None after saying why it means none.
+
+        ``added`` are upstreams that other variables add.
+        """
+        key = override.upstream
+        if key is None or not is_spelling(key):
+            return override
+        names = {*self._upstreams(), *added}
+        meant = spelled_so(key, names)
+        if len(meant) == 1:
+            return replace(override, path=(_UPSTREAMS, *meant, *override.path[2:]))
+        trouble = _unclear(key, meant) if meant else _unknown(key, names)
+        self.problems.append(override.problem(trouble))
+        return None
+
+    def _upstreams(self) -> Iterable[str]:
+        entry, node = nearest(self.document, (_UPSTREAMS,))
+        return node.entries if entry and isinstance(node, Table) else (DOCKER_HUB,)
 
     def apply(self, override: _Override) -> None:
         node = self._value(override)
@@ -91,12 +124,18 @@ class _Overlay:
 def overlay(document: Table, environ: Mapping[str, str]) -> Overlaid:
     """Whole sections first, single keys on top of them."""
     laid = _Overlay(document)
+    written = tuple(_overrides(environ))
+    added = _added_upstreams(written)
     overrides: dict[tuple[str, ...], _Override] = {}
-    for override in _overrides(environ):
+    for each in written:
+        if not each.is_possible:
+            laid.problems.append(each.problem("there is no such key"))
+            continue
+        override = laid.named(each, added)
+        if override is None:
+            continue
         first = overrides.setdefault(override.path, override)
-        if len(override.path) > _DEEPEST or "" in override.path:
-            laid.problems.append(override.problem("there is no such key"))
-        elif first is not override:
+        if first is not override:
             laid.problems.append(
                 override.problem(f"also set as {first.place}: keep one of the two")
             )
@@ -118,3 +157,30 @@ def _overrides(environ: Mapping[str, str]) -> Iterator[_Override]:
             path = tuple(name.lower().removeprefix(_PREFIX).split(_SEPARATOR))
             found.append(_Override(path, text, Place(name)))
     return iter(sorted(found, key=lambda override: (len(override.path), override.place.source)))
+
+
+def _added_upstreams(overrides: Iterable[_Override]) -> frozenset[str]:
+    """The names that are written as they are."""
+    names = (override.upstream for override in overrides if override.is_possible)
+    return frozenset(name for name in names if name is not None and not is_spelling(name))
+
+
+def _unclear(key: str, names: tuple[str, ...]) -> str:
+    return (
+        f"{shown(key)} can be {_listed(names, ' or ')}: set it in the file, or write the name as"
+        " it is, with its dots and dashes"
+    )
+
+
+def _unknown(key: str, names: Iterable[str]) -> str:
+    """Most likely somebody means to add an upstream; which one can only be told of known ones."""
+    likely = next((name for name in WELL_KNOWN if spelling(name) == key), "ghcr.io")
+    return (
+        f"no upstream is written {shown(key)}, there is {_listed(sorted(names), ', ') or 'none'};"
+        " to add one, name it in the file, or write the name as it is:"
+        f" env 'MIRROR__UPSTREAMS__{likely.upper()}__URL=…'"
+    )
+
+
+def _listed(names: Sequence[str], separator: str) -> str:
+    return separator.join(dotted((name,)) for name in names[:_MOST_LISTED])

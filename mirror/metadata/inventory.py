@@ -16,6 +16,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union,
 )
 
 from mirror.metadata.image_contents import Contents, read_contents
@@ -24,6 +25,8 @@ from mirror.metadata.repositories import repository_from
 from mirror.metadata.schema import (
     CHILD,
     HOSTED,
+    NEEDS,
+    blob_links,
     blobs,
     digests,
     manifest_references,
@@ -60,7 +63,32 @@ def totals(connection: Connection) -> Totals:
             func.count(manifests.c.repository_id.distinct()).label("repositories"),
         )
     ).one()
-    return Totals(stored.blobs, int(stored.bytes), held.manifests, held.repositories)
+    return Totals(
+        blobs=stored.blobs,
+        bytes=int(stored.bytes),
+        manifests=held.manifests,
+        repositories=held.repositories,
+        hosted_bytes=_hosted_bytes(connection),
+    )
+
+
+def _hosted_bytes(connection: Connection) -> int:
+    needed = (
+        select(manifest_references.c.child_digest.label("digest"))
+        .join(manifests, manifests.c.id == manifest_references.c.manifest_id)
+        .join(repositories, repositories.c.id == manifests.c.repository_id)
+        .where(repositories.c.upstream == HOSTED, manifest_references.c.kind.in_(NEEDS))
+    )
+    linked = (
+        select(blob_links.c.digest)
+        .join(repositories, repositories.c.id == blob_links.c.repository_id)
+        .where(repositories.c.upstream == HOSTED)
+    )
+    kept = union(needed, linked).subquery()
+    total = connection.scalar(
+        select(func.sum(blobs.c.size)).join(kept, kept.c.digest == blobs.c.digest)
+    )
+    return int(total or 0)
 
 
 def list_images(

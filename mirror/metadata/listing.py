@@ -27,10 +27,14 @@ class Place:
 
 def parse_place(key: str) -> Place:
     """Never raises: text that is no key is still somewhere in the order."""
-    text = key.replace("\0", "").encode(errors="ignore").decode()  # fit for any database
-    upstream, _, rest = text.partition(" ")
+    upstream, _, rest = place_in_text(key).partition(" ")
     name, _, entry = rest.partition(" ")
     return Place(upstream, name, is_digest_like(entry), entry)
+
+
+def place_in_text(text: str) -> str:
+    """Whatever somebody sent as a place in a listing, made fit for any database."""
+    return text.replace("\0", "").encode(errors="ignore").decode()
 
 
 def place_of(repository: Repository, entry: str) -> Place:

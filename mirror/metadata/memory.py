@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
-from mirror.metadata.kept import kept_descriptor, kept_record
+from mirror.metadata import memory_hosting
+from mirror.metadata.kept import kept_record
 from mirror.metadata.listing import parse_place, place_of_image
 from mirror.metadata.memory_facts import Facts, StoredBlob, StoredManifest
 from mirror.metadata.memory_images import summarize_images
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
+from mirror.ports.hosting import DeadBlob, Push, PushOutcome, Removal
 from mirror.ports.metadata import (
     MOST_NEEDS,
     BlobRecord,
@@ -31,7 +33,7 @@ T = TypeVar("T")
 
 
 class MemoryMetadata:
-    """A ``MetadataStore`` of which no step waits, so that every call is one transaction."""
+    """All ``mirror.ports.hosting.Facts``. No step waits, so that every call is one transaction."""
 
     def __init__(self) -> None:
         self._facts = Facts()
@@ -68,15 +70,7 @@ class MemoryMetadata:
         references: References | None,
         stored_at: datetime,
     ) -> None:
-        manifest = self._facts.manifests.setdefault(
-            (repository, descriptor.digest),
-            StoredManifest(repository, kept_descriptor(descriptor), stored_at),
-        )
-        manifest.last_used_at = max(manifest.last_used_at, stored_at)
-        self._store(BlobRecord(descriptor.digest, descriptor.size), stored_at)
-        if references is not None:
-            manifest.add(references)
-            self._facts.links.update((repository, blob.digest) for blob in references.blobs)
+        self._facts.put_manifest(repository, descriptor, references, stored_at)
 
     async def delete_manifest(self, repository: Repository, digest: Digest) -> bool:
         return self._facts.remove_manifest(repository, digest)
@@ -87,25 +81,22 @@ class MemoryMetadata:
         return await self.get_stored(digest)
 
     async def get_stored(self, digest: Digest) -> BlobRecord | None:
-        blob = self._facts.blobs.get(digest)
-        return BlobRecord(digest, blob.size) if blob else None
+        return self._facts.stored(digest)
 
     async def linked_size(self, repository: Repository, digest: Digest) -> int | None:
         if (repository, digest) not in self._facts.links:
             return None
         sizes = [
-            manifest.blobs[digest].size
-            for manifest in self._facts.needing(digest)
-            if manifest.repository == repository and digest in manifest.blobs
+            manifest.blobs[digest].size for manifest in self._facts.referring(repository, digest)
         ]
         return max(sizes, default=None)
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
-        self._store(blob, stored_at)
-        self._facts.links.add((repository, blob.digest))
+        self._facts.store(blob, stored_at)
+        self._facts.link(repository, blob.digest, stored_at)
 
     async def link_blob(self, repository: Repository, digest: Digest) -> None:
-        self._facts.links.add((repository, digest))
+        self._facts.link(repository, digest)
 
     async def forget_blob(self, digest: Digest) -> bool:
         return self._facts.blobs.pop(digest, None) is not None
@@ -154,7 +145,7 @@ class MemoryMetadata:
             if manifest and _is_evictable(manifest) and manifest.last_used_at <= unless_used_after:
                 self._facts.remove_manifest(*key)
         return [
-            self._evict_blob(digest)
+            self._facts.remove_blob(digest)
             for digest in dict.fromkeys(blobs)
             if (blob := self._facts.blobs.get(digest))
             and blob.last_used_at <= unless_used_after
@@ -167,6 +158,7 @@ class MemoryMetadata:
             bytes=sum(blob.size for blob in self._facts.blobs.values()),
             manifests=len({digest for _, digest in self._facts.manifests}),
             repositories=len({repository for repository, _ in self._facts.manifests}),
+            hosted_bytes=memory_hosting.hosted_bytes(self._facts),
         )
 
     async def list_images(
@@ -183,13 +175,54 @@ class MemoryMetadata:
         page = left[:limit]
         return page, str(place_of_image(page[-1])) if len(left) > limit else None
 
+    async def push_manifest(self, push: Push) -> PushOutcome:
+        return memory_hosting.push_manifest(self._facts, push)
+
+    async def remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
+        return memory_hosting.remove_manifest(self._facts, repository, digest)
+
+    async def mount_blob(
+        self, repository: Repository, digest: Digest, at: datetime
+    ) -> BlobRecord | None:
+        return memory_hosting.mount_blob(self._facts, repository, digest, at)
+
+    async def renew_link(
+        self, repository: Repository, digest: Digest, at: datetime
+    ) -> BlobRecord | None:
+        return memory_hosting.renew_link(self._facts, repository, digest, at)
+
+    async def unlink_blob(self, repository: Repository, digest: Digest) -> Removal:
+        return memory_hosting.unlink_blob(self._facts, repository, digest)
+
+    async def list_owners(self, digest: Digest, limit: int) -> Sequence[Repository]:
+        return memory_hosting.list_owners(self._facts, digest)[:limit]
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, after: Digest | None, limit: int
+    ) -> Sequence[Descriptor]:
+        return memory_hosting.list_referrers(self._facts, repository, subject, after)[:limit]
+
+    async def list_repositories(
+        self, after: str | None, limit: int, *, hosted_only: bool = False
+    ) -> Sequence[Repository]:
+        found = memory_hosting.list_repositories(self._facts, after, hosted_only=hosted_only)
+        return found[:limit]
+
+    async def list_dead_blobs(
+        self, unless_after: datetime, after: Digest | None, limit: int
+    ) -> Sequence[DeadBlob]:
+        return memory_hosting.list_dead_blobs(self._facts, unless_after, after)[:limit]
+
+    async def collect_blobs(
+        self, digests: Sequence[Digest], unless_after: datetime
+    ) -> Sequence[BlobRecord]:
+        return memory_hosting.collect_blobs(self._facts, digests, unless_after)
+
+    async def collect_links(self, unless_after: datetime, limit: int) -> int:
+        return memory_hosting.collect_links(self._facts, unless_after, limit)
+
     async def close(self) -> None:
         """Nothing to let go of."""
-
-    def _store(self, blob: BlobRecord, stored_at: datetime) -> None:
-        stored = self._facts.blobs.setdefault(blob.digest, StoredBlob(blob.size, stored_at))
-        stored.size = blob.size
-        stored.last_used_at = max(stored.last_used_at, stored_at)
 
     def _used(self, use: Use) -> Sequence[StoredManifest | StoredBlob]:
         if use.repository is None:
@@ -224,11 +257,6 @@ class MemoryMetadata:
     def _is_idle(self, digest: Digest) -> bool:
         is_hosted = any(link.upstream is None for link in self._facts.linking(digest))
         return not is_hosted and not self._facts.needing(digest)
-
-    def _evict_blob(self, digest: Digest) -> BlobRecord:
-        blob = self._facts.blobs.pop(digest)
-        self._facts.links = {link for link in self._facts.links if link[1] != digest}
-        return BlobRecord(digest, blob.size)
 
 
 def _is_evictable(manifest: StoredManifest) -> bool:

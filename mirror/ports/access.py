@@ -7,6 +7,8 @@ from typing import Protocol
 
 class Action(Enum):
     PULL = "pull"
+    PUSH = "push"
+    DELETE = "delete"
     ADMIN = "admin"
 
 

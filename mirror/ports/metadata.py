@@ -224,12 +224,15 @@ class Totals:
     """What is stored. ``bytes`` counts each blob once, manifests included.
 
     ``manifests`` counts each digest once, ``repositories`` those that have a manifest.
+    ``hosted_bytes`` are those of ``bytes`` that a manifest of a hosted repository needs or a hosted
+    repository links: eviction cannot have them.
     """
 
     blobs: int
     bytes: int
     manifests: int
     repositories: int
+    hosted_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

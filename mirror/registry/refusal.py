@@ -27,7 +27,7 @@ from mirror.ports.upstream import (
 from mirror.registry.routing import Approach
 
 RETRY_AFTER = 10
-"""Seconds to wait where the upstream did not say."""
+"""Seconds to wait where nothing is known of when the upstream is asked again."""
 
 What = Literal["manifest", "blob", "tags", "referrers"]
 

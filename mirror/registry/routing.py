@@ -4,11 +4,12 @@ The rules are tried in order: the ``ns`` parameter, an upstream's name as first 
 name, the default upstream.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from mirror.oci.errors import Denied, NameInvalid, NameUnknown, quoted
+from mirror.oci.errors import Denied, NameInvalid, NameUnknown, Unsupported, quoted
 from mirror.oci.reference import RepositoryName, parse_repository_name
 from mirror.ports.repository import Repository
 from mirror.registry.glob import Glob
@@ -98,6 +99,35 @@ class Router:
             return self._proxied(*prefixed, Approach.DIRECT)
         return self._bare(parse_repository_name(path))
 
+    def hosted(self, path: str, namespaces: Sequence[str] = ()) -> Repository:
+        """The hosted repository that a change of content is for.
+
+        Raises NameInvalid and NameUnknown as ``route`` does, Unsupported for what is proxied, and
+        Denied for a name that the operator would have to declare first.
+        """
+        namespace = _sole(namespaces)
+        prefixed = self._by_prefix(path)
+        if namespace is not None:
+            route = self._by_namespace(namespace.lower(), path, prefixed)
+            if route.repository.upstream is not None:
+                raise _not_hosted(route.repository)
+            return route.repository
+        if prefixed is not None:
+            raise _not_hosted(self._proxied(*prefixed, Approach.DIRECT).repository)
+        name = parse_repository_name(path)
+        if not self.is_hosted(name):
+            raise Denied(self._advice(name))
+        return Repository(None, name)
+
+    def _advice(self, name: RepositoryName) -> str:
+        owner = name.components[0]
+        pattern = f"{owner}/**" if len(name.components) > 1 else owner
+        declared = json.dumps([*(glob.text for glob in self._hosted), pattern])
+        return (
+            f"{name} belongs to {self._default.name if self._default else 'no upstream'}; to host"
+            f" it here, write in mirror.yaml: hosted: {{namespaces: {declared}}}"
+        )
+
     def is_hosted(self, name: RepositoryName) -> bool:
         """Whether an unprefixed name belongs to this registry rather than to an upstream."""
         if any(glob.matches(str(name)) for glob in self._hosted):
@@ -154,6 +184,13 @@ class Router:
         if not rule.permits(name):
             raise Denied(f"{rule.name}/{name} is kept out by upstreams.{rule.name}.allow or deny")
         return Route(Repository(rule.name, name), approach)
+
+
+def _not_hosted(repository: Repository) -> Unsupported:
+    return Unsupported(
+        f"{repository} is a copy of another registry's and can only be pulled: push to a name"
+        " without a registry in front, or to that registry itself"
+    )
 
 
 def _sole(namespaces: Sequence[str]) -> str | None:

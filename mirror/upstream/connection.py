@@ -7,10 +7,18 @@ environment, and the guard sees every address.
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Literal
 
 import aiohttp
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession, ClientTimeout
+from aiohttp import (
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    TraceConfig,
+)
 from yarl import URL
 
 from mirror.ports.upstream import UpstreamInvalid, UpstreamUnreachable
@@ -58,9 +66,14 @@ class Connection:
         host = origin_of(request.url).authority
         self._tally.requests += 1
         with translated(self._name, host):
-            async with asyncio.timeout(self._timeouts.connect + self._timeouts.headers):
+            # The session minds the time to connect; what is left of it is not for the headers.
+            async with asyncio.timeout(self._timeouts.connect + self._timeouts.headers) as deadline:
                 return await self._open_session().request(
-                    request.method, request.url, headers=request.headers, allow_redirects=False
+                    request.method,
+                    request.url,
+                    headers=request.headers,
+                    allow_redirects=False,
+                    trace_request_ctx=deadline,
                 )
 
     async def read(self, response: ClientResponse, limit: int) -> bytes:
@@ -114,6 +127,7 @@ class Connection:
                 max_line_size=_LONGEST_HEADER,
                 max_field_size=_LONGEST_HEADER,
                 middlewares=(_send_once,),
+                trace_configs=[_header_deadline(self._timeouts.headers)],
             )
         return self._session
 
@@ -126,6 +140,19 @@ class Connection:
             socket_factory=self._guard,
             ssl=self._tls or True,
         )
+
+
+def _header_deadline(seconds: float) -> TraceConfig:
+    """Lets the timeout of a request end so many seconds after it has a connection."""
+
+    async def connected(_: ClientSession, request: SimpleNamespace, __: object) -> None:
+        deadline: asyncio.Timeout = request.trace_request_ctx
+        deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    trace = TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(connected)
+    return trace
 
 
 async def _send_once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:

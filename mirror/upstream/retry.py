@@ -70,8 +70,9 @@ class Retrying:
             except UpstreamError as error:
                 effort = self._clock.monotonic() - began
                 delay = retry_delay(error, attempt, effort, self._pauses.random())
-                if delay is None or self._breaker.wait(is_pull=wish.is_pull) > delay:
-                    raise
+                shut = self._breaker.wait(is_pull=wish.is_pull)
+                if delay is None or shut > delay:
+                    raise not_before(error, shut) from None
             await self._pauses.sleep(delay)
         raise AssertionError
 
@@ -103,6 +104,16 @@ class Retrying:
         except BaseException:
             answer.close()
             raise
+
+
+def not_before(error: UpstreamError, shut: float) -> UpstreamError:
+    """The error as the client should hear it when nothing is asked for ``shut`` more seconds.
+
+    A 429 without ``Retry-After`` says nothing of the pause that we make of it.
+    """
+    if not isinstance(error, UpstreamThrottled) or shut <= (error.retry_after or 0.0):
+        return error
+    return type(error)(str(error), shut)
 
 
 def retry_delay(error: UpstreamError, attempt: int, effort: float, random: float) -> float | None:

@@ -22,7 +22,7 @@ from mirror.ports.metadata import BlobRecord, TagRecord
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import RemoteBlob, UpstreamStatus
 from mirror.registry.blobs import BlobPorts, Blobs
-from mirror.registry.eviction import Eviction, EvictionPorts
+from mirror.registry.eviction import Eviction, EvictionPorts, Protection
 from mirror.registry.freshness import FreshnessPolicy
 from mirror.registry.glob import Glob
 from mirror.registry.held import HeldManifests
@@ -223,23 +223,12 @@ def _services(
 ) -> Services:
     housekeeping, using = Housekeeping(ports), InUse()
     blobs = _blobs(ports, metadata, registries, housekeeping)
-    housekeeping.evict_with(
-        Eviction(
-            EvictionPorts(
-                facts=metadata,
-                store=ports.store,
-                clock=ports.clock,
-                statistics=ports.statistics,
-                protections=(
-                    unreachable_upstreams(registries.frozen),
-                    in_use(lambda digest: digest in using or blobs.is_filling(digest)),
-                    used_just_now(ports.usage),
-                ),
-                flush=housekeeping.flush,
-                removed=housekeeping.removed,
-            )
-        )
+    protections = (
+        unreachable_upstreams(registries.frozen),
+        in_use(lambda digest: digest in using or blobs.is_filling(digest)),
+        used_just_now(ports.usage),
     )
+    housekeeping.evict_with(_eviction(ports, metadata, housekeeping, protections))
     return Services(
         router=_router(registries),
         manifests=_manifests(ports, metadata, registries),
@@ -257,6 +246,25 @@ def _services(
         clock=ports.clock,
         ready=lambda: None,
         write_timeout=timedelta(seconds=10),
+    )
+
+
+def _eviction(
+    ports: HousekeepingPorts,
+    metadata: CachedMetadata,
+    housekeeping: Housekeeping,
+    protections: Sequence[Protection],
+) -> Eviction:
+    return Eviction(
+        EvictionPorts(
+            facts=metadata,
+            store=ports.store,
+            clock=ports.clock,
+            statistics=ports.statistics,
+            protections=protections,
+            flush=housekeeping.flush,
+            removed=housekeeping.removed,
+        )
     )
 
 

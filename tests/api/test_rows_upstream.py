@@ -76,6 +76,16 @@ async def test_row_55_out_of_pulls(site: Site) -> None:
     assert int(direct["Retry-After"]) > 0
 
 
+async def test_row_55_told_to_wait_and_not_for_how_long(site: Site) -> None:
+    """The first who asks hears what everybody after it hears: when the upstream is asked again."""
+    site.hub.faults.add(Fault(kind="status", route="manifest", status=429))
+    for left in (60, 40):
+        answer = await site.ask(f"/v2/docker.io/{NAME}/manifests/other")
+        assert (answer.status, answer["Retry-After"]) == (429, str(left))
+        site.mirror.clock.advance(timedelta(seconds=20))
+    assert site.hub.count("manifest") == 1
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 504, None])
 async def test_row_56_an_upstream_in_trouble(site: Site, status: int | None) -> None:
     """None: it is gone."""

@@ -68,6 +68,18 @@ def test_every_mistake_is_a_line_with_its_place(folder: Path) -> None:
     assert len(lines) == 4
 
 
+def test_an_upstream_with_underscores_is_the_one_with_dots_or_a_mistake(folder: Path) -> None:
+    ran = Shell({"MIRROR__UPSTREAMS__DOCKER_IO__URL": "https://hub.example"}).run("check-config")
+    assert "upstream  docker.io (default) at https://hub.example" in ran.lines
+    (folder / "mirror.yaml").write_text("upstreams: {my-hub.io: , my.hub.io: {default: true}}\n")
+    ran = Shell({"MIRROR__UPSTREAMS__MY_HUB_IO__URL": "https://a"}).run("check-config")
+    assert (ran.code, ran.out) == (2, "")
+    assert "'my_hub_io' can be my-hub.io or my.hub.io" in ran.err
+    ran = Shell({"MIRROR__UPSTREAMS__DOCKER_IO__URL": "https://a"}).run("serve")
+    assert (ran.code, ran.out) == (2, "")
+    assert "env 'MIRROR__UPSTREAMS__DOCKER.IO__URL=…'" in ran.err
+
+
 def test_mistakes_as_json(folder: Path) -> None:
     (folder / "mirror.yaml").write_text(MISTAKES)
     ran = Shell().run("check-config", "--json")

@@ -88,6 +88,108 @@ def test_docker_hub_is_not_added_to_upstreams_that_are_given(folder: Folder) -> 
     assert list(load_config(None, both).upstreams) == ["quay.io"]
 
 
+DOTLESS = "MIRROR__UPSTREAMS__DOCKER_IO__"
+
+
+@pytest.mark.parametrize(
+    "text", [None, "", "upstreams:", "upstreams: {docker.io: {default: true}, ghcr.io: }"]
+)
+def test_underscores_stand_for_the_dots_of_an_upstream(folder: Folder, text: str | None) -> None:
+    """No shell exports a name with a dot."""
+    environ = {
+        f"{DOTLESS}URL": "http://127.0.0.1:5001",
+        f"{DOTLESS}CREDENTIALS__USERNAME": "0x1F",
+        f"{DOTLESS}CREDENTIALS__PASSWORD": "[",
+    }
+    config = load_config(None, environ) if text is None else folder.load(text, environ)
+    assert [name for name in config.upstreams if name != "ghcr.io"] == ["docker.io"]
+    assert config.default_upstream == "docker.io"
+    hub = config.upstreams["docker.io"]
+    assert (hub.url, hub.realms) == ("http://127.0.0.1:5001", ("auth.docker.io",))
+    assert hub.credentials is not None
+    assert hub.credentials.username == "0x1F"
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("my-registry.example:5000", "MY_REGISTRY_EXAMPLE_5000"),
+        ("a--b.c", "A_B_C"),
+        ("team_registry", "TEAM_REGISTRY"),
+        ("team__registry", "TEAM_REGISTRY"),
+        ('"[::1]:5000"', "1_5000"),
+    ],
+)
+def test_whatever_stands_between_words_is_one_underscore(
+    folder: Folder, name: str, key: str
+) -> None:
+    text = f"upstreams: {{docker.io: {{default: true}}, {name}: {{url: 'https://a'}}}}"
+    config = folder.load(text, {f"MIRROR__UPSTREAMS__{key}__URL": "https://b"})
+    assert {upstream.url for upstream in config.upstreams.values()} == {
+        "https://registry-1.docker.io",
+        "https://b",
+    }
+
+
+def test_a_section_of_an_upstream_is_found_too_and_is_below_its_keys() -> None:
+    environ = {
+        "MIRROR__UPSTREAMS__DOCKER_IO": "{freshness: 1h, deny: [a]}",
+        "MIRROR__UPSTREAMS__DOCKER.IO__FRESHNESS": "2h",
+    }
+    hub = load_config(None, environ).upstreams["docker.io"]
+    assert (hub.freshness, hub.deny) == (timedelta(hours=2), ("a",))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"MIRROR__UPSTREAMS": "{docker.io: {default: true}, quay.io: }"},
+        {"MIRROR__UPSTREAMS__QUAY.IO": "{url: 'https://quay.example'}"},
+        {"MIRROR__UPSTREAMS__QUAY.IO__DENY": "[a]"},
+    ],
+)
+def test_upstreams_that_other_variables_add_are_found(others: dict[str, str]) -> None:
+    environ = {"MIRROR__UPSTREAMS__QUAY_IO__FRESHNESS": "1h", **others}
+    assert load_config(None, environ).upstreams["quay.io"].freshness == timedelta(hours=1)
+
+
+def test_an_upstream_that_nobody_named_is_not_made_of_underscores(folder: Folder) -> None:
+    (told,) = complaints_of(None, {"MIRROR__UPSTREAMS__QUAY_IO__URL": "https://a"})
+    assert told == (
+        "MIRROR__UPSTREAMS__QUAY_IO__URL: upstreams.quay_io.url: no upstream is written 'quay_io',"
+        " there is docker.io; to add one, name it in the file, or write the name as it is:"
+        " env 'MIRROR__UPSTREAMS__QUAY.IO__URL=…'"
+    )
+    told = folder.complaint("upstreams: {quay.io: }", {f"{DOTLESS}URL": "https://a"})
+    assert "there is quay.io; to add one" in told
+    assert complaints_of(None, {"MIRROR__UPSTREAMS": "{}", f"{DOTLESS}FRESHNESS": "1h"})
+
+
+def test_underscores_that_can_mean_two_upstreams_mean_neither(folder: Folder) -> None:
+    text = "upstreams: {a.b.c: {default: true}, a-b.c: , a_b_c: , d.e: }"
+    told = folder.complaint(text, {"MIRROR__UPSTREAMS__A_B_C__FRESHNESS": "1h"})
+    assert told == (
+        "MIRROR__UPSTREAMS__A_B_C__FRESHNESS: upstreams.a_b_c.freshness: 'a_b_c' can be a-b.c or"
+        " a.b.c or a_b_c: set it in the file, or write the name as it is, with its dots and dashes"
+    )
+
+
+def test_two_ways_to_write_one_upstream_are_refused() -> None:
+    environ = {f"{DOTLESS}FRESHNESS": "1h", "MIRROR__UPSTREAMS__DOCKER.IO__FRESHNESS": "2h"}
+    (told,) = complaints_of(None, environ)
+    assert told == (
+        f"{DOTLESS}FRESHNESS: upstreams.docker.io.freshness: also set as"
+        " MIRROR__UPSTREAMS__DOCKER.IO__FRESHNESS: keep one of the two"
+    )
+
+
+def test_a_mistake_in_what_underscores_mean_is_told_with_the_key_that_is_meant() -> None:
+    (told,) = complaints_of(None, {f"{DOTLESS}FRESHNES": "1h"})
+    assert told == (
+        f"{DOTLESS}FRESHNES: upstreams.docker.io.freshnes: unknown key: did you mean freshness?"
+    )
+
+
 @pytest.mark.parametrize("password", ["p #1: {[*&!", "'quoted'", "null", "0123", " a ", "a\nb"])
 def test_user_names_and_passwords_are_taken_to_the_letter(password: str) -> None:
     prefix = "MIRROR__UPSTREAMS__DOCKER.IO__CREDENTIALS__"
@@ -151,7 +253,9 @@ def test_mistakes_of_both_origins_are_told_together(folder: Folder) -> None:
     ]
 
 
-PARTS = st.sampled_from(["cache", "upstreams", "docker.io", "max_size", "credentials", "0", ""])
+PARTS = st.sampled_from(
+    ["cache", "upstreams", "docker.io", "docker_io", "a_b", "max_size", "credentials", "0", ""]
+)
 VARIABLES = st.lists(PARTS).map(lambda parts: "__".join(["MIRROR", *parts]))
 
 

@@ -43,6 +43,27 @@ log: {format: JSON, level: Debug}
 tls: null
 """
 
+MISTAKES = """\
+listen: :5000
+cach: {}
+cache:
+  max_size: 50G
+  max_size: 1
+  min_free: [1]
+upstreams:
+  docker.io:
+    default: true
+    freshness: 5
+    freshness_rules: [{match: "a"}]
+    deleted_tags: maybe
+    allow: "**"
+  Bad/Name:
+  ghcr.io: {default: true}
+hosted: {namespaces: [docker.io/**, ""]}
+auth: 5
+timeouts: {drain: 0s, connect: 0s}
+"""
+
 
 def test_without_anything_there_are_the_defaults(folder: Folder) -> None:
     config = load_config(None, {})
@@ -129,28 +150,8 @@ def test_a_key_with_nothing_behind_it_has_its_default(folder: Folder) -> None:
 
 
 def test_all_mistakes_are_told_at_once_with_their_places(folder: Folder) -> None:
-    text = """\
-listen: :5000
-cach: {}
-cache:
-  max_size: 50G
-  max_size: 1
-  min_free: [1]
-upstreams:
-  docker.io:
-    default: true
-    freshness: 5
-    freshness_rules: [{match: "a"}]
-    deleted_tags: maybe
-    allow: "**"
-  Bad/Name:
-  ghcr.io: {default: true}
-hosted: {namespaces: [docker.io/**, ""]}
-auth: 5
-timeouts: {drain: 0s, connect: 0s}
-"""
     environ = {"MIRROR__LOG__LEVEL": "loud", "MIRROR__CACHE__MIN_FREE_": "1"}
-    starts = [complaint.split(": ")[:2] for complaint in folder.complaints(text, environ)]
+    starts = [complaint.split(": ")[:2] for complaint in folder.complaints(MISTAKES, environ)]
     assert starts == [
         ["mirror.yaml:1:9", "listen"],
         ["mirror.yaml:2:1", "cach"],

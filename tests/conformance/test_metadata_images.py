@@ -48,7 +48,9 @@ async def test_nothing_stored_is_nothing_in_total(metadata: MetadataStore) -> No
     await metadata.put_tag(NGINX, LATEST, tagged(manifest("m")))
     await metadata.link_blob(NGINX, digest("a"))
 
-    assert await metadata.totals() == Totals(blobs=0, bytes=0, manifests=0, repositories=0)
+    assert await metadata.totals() == Totals(
+        blobs=0, bytes=0, manifests=0, repositories=0, hosted_bytes=0
+    )
 
 
 async def test_totals_count_each_blob_and_manifest_once(metadata: MetadataStore) -> None:
@@ -57,7 +59,9 @@ async def test_totals_count_each_blob_and_manifest_once(metadata: MetadataStore)
     await metadata.put_manifest(NGINX, index("i", 5), index_of(manifest("m")), at(0))
     await metadata.put_blob(REDIS, blob(layer("b", 1000)), at(0))
 
-    assert await metadata.totals() == Totals(blobs=4, bytes=1115, manifests=2, repositories=2)
+    assert await metadata.totals() == Totals(
+        blobs=4, bytes=1115, manifests=2, repositories=2, hosted_bytes=110
+    )
 
 
 async def test_an_image_of_a_tag(metadata: MetadataStore) -> None:

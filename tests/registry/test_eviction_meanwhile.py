@@ -4,36 +4,9 @@ import pytest
 
 from mirror.ports.metadata import MetadataError
 from mirror.registry.eviction import Portions
-from tests.registry.shelf import (
-    APP,
-    HOSTED,
-    MANIFEST_SIZE,
-    NGINX,
-    REDIS,
-    SECOND,
-    Shelf,
-    digest,
-)
+from tests.registry.chores import PORTIONS
+from tests.registry.shelf import APP, HOSTED, MANIFEST_SIZE, NGINX, REDIS, SECOND, Shelf, digest
 from tests.registry.troubled_stores import TroubledFacts, TroubledStore
-from tests.world import SettableClock
-
-PORTIONS = Portions(round=4, batch=2, named=3, page=1)
-"""Small enough for a few images to be a great many."""
-
-
-@pytest.fixture
-def facts() -> TroubledFacts:
-    return TroubledFacts()
-
-
-@pytest.fixture
-def files() -> TroubledStore:
-    return TroubledStore(SettableClock())
-
-
-@pytest.fixture
-def troubled(facts: TroubledFacts, files: TroubledStore) -> Shelf:
-    return Shelf(SettableClock(), files, facts, portions=PORTIONS)
 
 
 async def test_what_was_used_while_uses_could_not_be_written_stays(

@@ -81,11 +81,6 @@ def name_of(fault: Fault) -> str:
 
 
 @pytest.fixture
-def clock() -> SettableClock:
-    return SettableClock()
-
-
-@pytest.fixture
 async def real(tmp_path: Path, hub: SimulatedHub, clock: SettableClock) -> AsyncIterator[Workbench]:
     """A use case over a real connection to a simulated registry."""
     hub.push_blob(NAME, LAYER)

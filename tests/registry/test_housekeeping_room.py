@@ -7,47 +7,9 @@ import pytest
 
 from mirror.ports.blobs import StorageError, StorageFull
 from mirror.registry.housekeeping import HOPELESS
-from mirror.registry.room import Limits
-from tests.registry.shelf import (
-    APP,
-    NGINX,
-    Shelf,
-    digest,
-)
+from tests.registry.chores import TEN_YEARS, store
+from tests.registry.shelf import APP, Shelf, digest
 from tests.registry.troubled_stores import TroubledFacts, TroubledStore
-from tests.world import SettableClock
-
-SPARING = Limits(max_size=1 << 40, low_size=1 << 39, min_free=1000)
-TEN_YEARS = timedelta(days=3650)
-
-
-@pytest.fixture
-def clock() -> SettableClock:
-    return SettableClock()
-
-
-@pytest.fixture
-def facts() -> TroubledFacts:
-    return TroubledFacts()
-
-
-@pytest.fixture
-def files(clock: SettableClock) -> TroubledStore:
-    return TroubledStore(clock)
-
-
-@pytest.fixture
-def sparing(clock: SettableClock, files: TroubledStore, facts: TroubledFacts) -> Shelf:
-    """Content without an end, and a disk that has 1000 bytes more than must stay free."""
-    files.free = 2000
-    return Shelf(clock, files, facts, SPARING)
-
-
-async def store(shelf: Shelf, *names: str, size: int = 100) -> None:
-    """Blobs, each of its own age, and told to the housekeeping as fills tell them."""
-    for name in names:
-        await shelf.put_blob(NGINX, name, size)
-        shelf.housekeeping.added(size)
 
 
 async def test_a_download_waits_for_room_on_the_disk(sparing: Shelf) -> None:

@@ -1,22 +1,11 @@
-"""Upstreams in trouble, stores that fail: what is held is served, and the client is told."""
+"""Upstreams in trouble, slow or away: what is held is served, and the client is told."""
 
 import asyncio
-import errno
-import os
-from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from mirror.oci.digest import Digest
-from mirror.oci.errors import (
-    ManifestUnknown,
-    OCIError,
-    TooManyRequests,
-    Unavailable,
-    UpstreamFault,
-)
+from mirror.oci.errors import ManifestUnknown, OCIError, TooManyRequests, Unavailable, UpstreamFault
 from mirror.oci.manifest import Manifest
 from mirror.oci.reference import Tag
 from mirror.ports.upstream import (
@@ -31,12 +20,10 @@ from mirror.registry.answer import ManifestAnswer
 from mirror.registry.proxied import DeletedTags
 from mirror.registry.routing import Route
 from mirror.registry.statistics import Result
-from mirror.storage.memory import MemoryBlobStore
-from tests.registry.full_facts import FullFacts
+from tests.registry.moving_tag import NEW, OLD, get, is_stale_copy, pull
 from tests.registry.scripted_upstream import ScriptedUpstream, What
 from tests.registry.workbench import (
     DIRECT,
-    FRESH,
     HUB,
     LATEST,
     MIRROR,
@@ -45,17 +32,10 @@ from tests.registry.workbench import (
     Ground,
     Habits,
     Workbench,
-    disk_ground,
-    memory_ground,
-    names_in,
     set_up,
     settle,
 )
-from tests.simulated_hub import blob, make_image
-from tests.world import SettableClock
 
-OLD = make_image(layers=[blob("old", 1000)])
-NEW = make_image(layers=[blob("new", 1000)])
 QUICKLY = timedelta(milliseconds=20)
 
 TROUBLES = [
@@ -70,33 +50,7 @@ every_trouble = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def old(hub_upstream: ScriptedUpstream) -> Manifest:
-    return hub_upstream.push(NAME, "latest", OLD)
-
-
-async def get(bench: Workbench, route: Route = MIRROR, tag: Tag = LATEST) -> ManifestAnswer:
-    return await bench.manifests.resolve(route, tag, content=True)
-
-
-async def pull(bench: Workbench) -> None:
-    """It is here, and then the time passes after which it must be confirmed."""
-    assert (await get(bench)).content == OLD.content
-    bench.clock.advance(FRESH)
-
-
-def is_stale_copy(answer: ManifestAnswer, reason: str) -> bool:
-    handling = answer.handling
-    return (
-        answer.content == OLD.content
-        and handling.result is Result.STALE
-        and handling.ttl is None
-        and handling.detail is not None
-        and reason in handling.detail
-    )
-
-
-# The upstream.
+# Trouble.
 
 
 @every_trouble
@@ -156,6 +110,9 @@ async def test_a_digest_that_cannot_be_fetched(
         await bench.manifests.get(DIRECT, old.digest)
     hub_upstream.trouble.clear()
     assert (await bench.manifests.get(MIRROR, old.digest)).content == old.content
+
+
+# Slowness.
 
 
 async def test_a_slow_upstream_is_waited_for_in_the_background(
@@ -223,6 +180,9 @@ async def test_closing_ends_what_runs_in_the_background(
         assert asyncio.all_tasks() > before
         await bench.close()
         assert asyncio.all_tasks() == before
+
+
+# What is gone.
 
 
 async def test_the_old_one_stays_until_the_new_one_is_here(
@@ -302,161 +262,4 @@ async def test_offline(ground: Ground, hub_upstream: ScriptedUpstream, old: Mani
     with pytest.raises(ManifestUnknown, match="offline"):
         await bench.manifests.get(MIRROR, other.digest)
     assert hub_upstream.asked == []
-    await bench.close()
-
-
-# The store.
-
-
-def manifest_file(root: Path, digest: Digest) -> Path:
-    return root / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded
-
-
-def restarted(bench: Workbench, root: Path, upstream: ScriptedUpstream) -> Workbench:
-    ground = Ground(bench.clock, disk_ground(root).store, bench.ground.facts)
-    return set_up(ground, {HUB: upstream})
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [lambda content: content[:-1], lambda content: b"x" * len(content), lambda _: b""],
-    ids=["short", "wrong", "empty"],
-)
-async def test_a_damaged_manifest_is_set_aside_and_fetched_again(
-    tmp_path: Path,
-    hub_upstream: ScriptedUpstream,
-    old: Manifest,
-    caplog: pytest.LogCaptureFixture,
-    damage: Callable[[bytes], bytes],
-) -> None:
-    first = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
-    await pull(first)
-    await first.close()
-    place = manifest_file(tmp_path, old.digest)
-    place.chmod(0o600)
-    place.write_bytes(damage(old.content))
-    bench = restarted(first, tmp_path, hub_upstream)
-    answers = await asyncio.gather(*[get(bench) for _ in range(50)])
-    assert {answer.content for answer in answers} == {old.content}
-    assert hub_upstream.count("manifest") == 2
-    assert names_in(tmp_path / "quarantine")[0] == f"{old.digest.encoded}.1"
-    assert caplog.text.count("is damaged on disk") == 1
-    await bench.close()
-    later = restarted(first, tmp_path, hub_upstream)
-    assert (await later.manifests.get(MIRROR, old.digest)).handling.result is Result.HIT
-    await later.close()
-
-
-async def test_a_damaged_manifest_that_nobody_can_give_again_is_not_served(
-    tmp_path: Path, hub_upstream: ScriptedUpstream, old: Manifest
-) -> None:
-    first = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
-    await pull(first)
-    await first.close()
-    place = manifest_file(tmp_path, old.digest)
-    place.chmod(0o600)
-    place.write_bytes(b"x" * old.size)
-    bench = restarted(first, tmp_path, hub_upstream)
-    hub_upstream.trouble.update(
-        {"resolve": UpstreamFailed("500"), "manifest": UpstreamFailed("500")}
-    )
-    with pytest.raises(ManifestUnknown):
-        await get(bench)
-    with pytest.raises(UpstreamFault):
-        await bench.manifests.get(DIRECT, old.digest)
-    await bench.close()
-
-
-async def test_a_manifest_whose_file_is_gone_is_fetched_again(
-    ground: Ground, hub_upstream: ScriptedUpstream, old: Manifest
-) -> None:
-    first = set_up(ground, {HUB: hub_upstream})
-    await pull(first)
-    await first.close()
-    await ground.store.delete(old.digest)
-    bench = set_up(ground, {HUB: hub_upstream})
-    assert (await bench.manifests.get(MIRROR, old.digest)).handling.result is Result.MISS
-    assert bench.has(old.digest)
-    await bench.close()
-
-
-def full(reached: str) -> None:
-    if reached == "ingest.created":
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-async def test_a_store_that_is_full_costs_the_copy(
-    tmp_path: Path, hub_upstream: ScriptedUpstream, old: Manifest
-) -> None:
-    bench = set_up(disk_ground(tmp_path, checkpoint=full), {HUB: hub_upstream})
-    for _ in range(2):
-        assert (await get(bench)).content == old.content
-        assert (await bench.manifests.get(MIRROR, old.digest)).content == old.content
-    assert not bench.has(old.digest)
-    await bench.close()
-
-
-async def test_a_tag_that_moves_while_the_store_is_full_is_served_as_it_is_now(
-    hub_upstream: ScriptedUpstream, old: Manifest
-) -> None:
-    ground = memory_ground(capacity=old.size)
-    bench = set_up(ground, {HUB: hub_upstream})
-    await pull(bench)
-    new = hub_upstream.push(NAME, "latest", NEW)
-    answer = await get(bench)
-    assert (answer.content, answer.handling.result) == (new.content, Result.MISS)
-    assert not bench.has(new.digest)
-    assert (await get(bench)).content == new.content
-    await bench.close()
-
-
-# The facts.
-
-
-@pytest.fixture
-def facts() -> FullFacts:
-    return FullFacts()
-
-
-@pytest.fixture
-def full_bench(facts: FullFacts, hub_upstream: ScriptedUpstream) -> Workbench:
-    clock = SettableClock()
-    return set_up(Ground(clock, MemoryBlobStore(clock), facts), {HUB: hub_upstream})
-
-
-async def test_facts_that_cannot_be_written_cost_the_facts(
-    full_bench: Workbench, hub_upstream: ScriptedUpstream, facts: FullFacts, old: Manifest
-) -> None:
-    facts.is_full = True
-    for _ in range(2):
-        assert (await get(full_bench)).content == old.content
-        head = await full_bench.manifests.resolve(MIRROR, LATEST, content=False)
-        assert head.descriptor == old.descriptor
-        by_digest = await full_bench.manifests.get(MIRROR, old.digest)
-        assert by_digest.content == old.content
-    facts.is_full = False
-    await pull(full_bench)
-    facts.is_full = True
-    assert (await get(full_bench)).handling.result is Result.REVALIDATED
-    new = hub_upstream.push(NAME, "latest", NEW)
-    assert (await get(full_bench)).content == new.content
-    hub_upstream.tags.clear()
-    with pytest.raises(ManifestUnknown):
-        await get(full_bench)
-    await full_bench.close()
-
-
-async def test_a_damaged_manifest_while_no_fact_can_be_written(
-    tmp_path: Path, hub_upstream: ScriptedUpstream, facts: FullFacts, old: Manifest
-) -> None:
-    clock = SettableClock()
-    first = set_up(Ground(clock, disk_ground(tmp_path).store, facts), {HUB: hub_upstream})
-    await pull(first)
-    await first.close()
-    place = manifest_file(tmp_path, old.digest)
-    place.chmod(0o600)
-    place.write_bytes(b"x" * old.size)
-    facts.is_full = True
-    bench = restarted(first, tmp_path, hub_upstream)
-    assert (await bench.manifests.get(MIRROR, old.digest)).content == old.content
     await bench.close()

@@ -14,11 +14,6 @@ from tests.registry.troubled_stores import TroubledFacts
 HUB = "docker.io"
 
 
-@pytest.fixture
-def facts() -> TroubledFacts:
-    return TroubledFacts()
-
-
 def busy() -> Statistics:
     statistics = Statistics()
     statistics.answered(HUB, "manifest", Result.HIT)

@@ -18,18 +18,8 @@ OF_BLOB = Use(None, digest("m"))
 
 
 @pytest.fixture
-def clock() -> SettableClock:
-    return SettableClock()
-
-
-@pytest.fixture
 def usage(clock: SettableClock) -> Usage:
     return Usage(clock)
-
-
-@pytest.fixture
-def facts() -> TroubledFacts:
-    return TroubledFacts()
 
 
 async def test_a_use_is_known_until_it_is_written(usage: Usage, facts: TroubledFacts) -> None:

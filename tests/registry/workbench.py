@@ -145,56 +145,81 @@ def set_up(
     ground: Ground, upstreams: Mapping[str, Upstream], habits: Habits | None = None
 ) -> Workbench:
     habits = habits or Habits()
-    facts = CachedMetadata(ground.facts)
-    registries = ProxiedRegistries(
-        {name: _registry(name, upstream, habits) for name, upstream in upstreams.items()},
-        habits.offline,
-    )
-    statistics, usage, using = Statistics(), Usage(ground.clock), InUse()
+    equipment = _equip(ground, upstreams, habits)
+    facts, registries, usage = equipment.facts, equipment.registries, equipment.usage
     housekeeping = Housekeeping(
-        HousekeepingPorts(ground.store, facts, ground.clock, statistics, usage, habits.limits)
+        HousekeepingPorts(
+            ground.store, facts, ground.clock, equipment.statistics, usage, habits.limits
+        )
     )
     pauses: list[int] = []
-    blobs = Blobs(
-        BlobPorts(
-            store=ground.store,
-            links=facts,
-            registries=registries,
-            clock=ground.clock,
-            usage=usage,
-            statistics=statistics,
-            room=housekeeping,
-            pause=Pause(pauses),
-        )
-    )
-    manifests = Manifests(
-        ManifestPorts(
-            held=HeldManifests(ground.store, facts, facts, ground.clock, usage),
-            tags=facts,
-            registries=registries,
-            clock=ground.clock,
-            statistics=statistics,
-            stale_after=habits.stale_after,
-        )
-    )
     bench = Workbench(
-        ground,
-        upstreams,
-        habits,
-        facts,
-        registries,
-        statistics,
-        usage,
-        using,
-        housekeeping,
-        blobs,
-        manifests,
-        Tags(TagPorts(facts, registries, ground.clock, habits.stale_after)),
-        Referrers(ReferrerPorts(registries, ground.clock, habits.stale_after)),
-        pauses,
+        ground=ground,
+        upstreams=upstreams,
+        habits=habits,
+        facts=facts,
+        registries=registries,
+        statistics=equipment.statistics,
+        usage=usage,
+        using=InUse(),
+        housekeeping=housekeeping,
+        blobs=_blobs(ground, equipment, housekeeping, Pause(pauses)),
+        manifests=_manifests(ground, equipment, habits),
+        tags=Tags(TagPorts(facts, registries, ground.clock, habits.stale_after)),
+        referrers=Referrers(ReferrerPorts(registries, ground.clock, habits.stale_after)),
+        pauses=pauses,
     )
     housekeeping.evict_with(Eviction(eviction_ports(bench)))
     return bench
+
+
+@dataclass(frozen=True, slots=True)
+class _Equipment:
+    """What the use cases share."""
+
+    facts: CachedMetadata
+    registries: ProxiedRegistries
+    statistics: Statistics
+    usage: Usage
+
+
+def _equip(ground: Ground, upstreams: Mapping[str, Upstream], habits: Habits) -> _Equipment:
+    registries = {name: _registry(name, upstream, habits) for name, upstream in upstreams.items()}
+    return _Equipment(
+        CachedMetadata(ground.facts),
+        ProxiedRegistries(registries, habits.offline),
+        Statistics(),
+        Usage(ground.clock),
+    )
+
+
+def _blobs(ground: Ground, equipment: _Equipment, room: Housekeeping, pause: Pause) -> Blobs:
+    return Blobs(
+        BlobPorts(
+            store=ground.store,
+            links=equipment.facts,
+            registries=equipment.registries,
+            clock=ground.clock,
+            usage=equipment.usage,
+            statistics=equipment.statistics,
+            room=room,
+            pause=pause,
+        )
+    )
+
+
+def _manifests(ground: Ground, equipment: _Equipment, habits: Habits) -> Manifests:
+    facts = equipment.facts
+    return Manifests(
+        ManifestPorts(
+            held=HeldManifests(ground.store, facts, facts, ground.clock, equipment.usage),
+            tags=facts,
+            registries=equipment.registries,
+            clock=ground.clock,
+            statistics=equipment.statistics,
+            stale_after=habits.stale_after,
+        )
+    )
 
 
 def eviction_ports(bench: Workbench) -> EvictionPorts:

@@ -13,7 +13,7 @@ from mirror.ports.upstream import (
     UpstreamUnreachable,
 )
 from mirror.upstream.errors import LinkRefused, QuotaExhausted, UpstreamBusy
-from mirror.upstream.retry import retry_delay
+from mirror.upstream.retry import not_before, retry_delay
 from tests.simulated_hub import Fault
 from tests.simulated_hub.faults import Kind
 from tests.upstream.world import (
@@ -52,6 +52,24 @@ def test_what_is_worth_another_attempt_and_when(
     assert retry_delay(error, 2, 0.0, 0.5) == pytest.approx(second)
     assert retry_delay(error, 3, 0.0, 0.5) is None
     assert retry_delay(error, 1, 10.0, 0.5) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "shut", "told"),
+    [(None, 60.0, 60.0), (5.0, 60.0, 60.0), (60.0, 5.0, 60.0), (None, 0.0, None)],
+)
+def test_the_longer_of_two_pauses_is_told(
+    said: float | None, shut: float, told: float | None
+) -> None:
+    for kind in (UpstreamThrottled, QuotaExhausted):
+        error = not_before(kind("x", said), shut)
+        assert type(error) is kind
+        assert (str(error), error.retry_after) == ("x", told)
+
+
+def test_only_a_429_tells_a_pause() -> None:
+    error = UpstreamUnreachable("x")
+    assert not_before(error, 60.0) is error
 
 
 def test_those_who_failed_together_come_back_apart() -> None:

@@ -81,6 +81,27 @@ async def test_the_upstream_says_how_long(world: World) -> None:
     assert world.hub.count("manifest", "GET") == 1
 
 
+@pytest.mark.parametrize("is_limit", [True, False], ids=["pull limit", "anything"])
+async def test_who_is_told_nothing_hears_from_the_first_429_on_when_we_ask_again(
+    world: World, *, is_limit: bool
+) -> None:
+    image = push_image(world.hub)
+    if is_limit:
+        world.hub.quota = Quota(remaining=0, window=600)
+    else:
+        world.hub.faults.add(Fault(route="manifest", status=429))
+    upstream = world.upstream()
+    for passed in (0, 20, 15):
+        world.clock.pass_by(passed)
+        with pytest.raises(UpstreamThrottled) as caught:
+            await upstream.get_manifest(NAME, manifest_digest(image))
+        retry_at = upstream.status().retry_at
+        assert retry_at is not None
+        assert caught.value.retry_after == (retry_at - world.clock.now()).total_seconds()
+    assert caught.value.retry_after == (600 if is_limit else 60) - 35
+    assert world.hub.count("manifest", "GET") == 1
+
+
 async def test_a_storm_of_429_is_met_with_one_probe_a_minute(world: World) -> None:
     image = push_image(world.hub)
     upstream = world.upstream()
