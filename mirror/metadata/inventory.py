@@ -74,19 +74,19 @@ def totals(connection: Connection) -> Totals:
 
 def _hosted_bytes(connection: Connection) -> int:
     needed = (
-        select(manifest_references.c.child_digest.label("digest"))
+        select(manifest_references.c.child_id.label("digest_id"))
         .join(manifests, manifests.c.id == manifest_references.c.manifest_id)
         .join(repositories, repositories.c.id == manifests.c.repository_id)
         .where(repositories.c.upstream == HOSTED, manifest_references.c.kind.in_(NEEDS))
     )
     linked = (
-        select(blob_links.c.digest)
+        select(blob_links.c.digest_id)
         .join(repositories, repositories.c.id == blob_links.c.repository_id)
         .where(repositories.c.upstream == HOSTED)
     )
     kept = union(needed, linked).subquery()
     total = connection.scalar(
-        select(func.sum(blobs.c.size)).join(kept, kept.c.digest == blobs.c.digest)
+        select(func.sum(blobs.c.size)).join(kept, kept.c.digest_id == blobs.c.digest_id)
     )
     return int(total or 0)
 
