@@ -13,10 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from sqlalchemy import URL, Connection, event
+from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from mirror.metadata.database import Database
@@ -138,7 +137,7 @@ def _create_file(path: Path) -> None:
 
 
 def _check_file(path: Path) -> None:
-    """Before the driver tries: it says less, and its thread may outlive the attempt."""
+    """Before the driver tries: it says less."""
     if not path.is_file():
         raise MetadataError(f"{path} is not a file: move it away, or name another data folder")
     if not os.access(path, os.R_OK | os.W_OK):
@@ -146,9 +145,9 @@ def _check_file(path: Path) -> None:
 
 
 async def _connect(opening: _Opening) -> Lane:
-    engine = create_async_engine(
+    engine = create_engine(
         URL.create(
-            "sqlite+aiosqlite",
+            "sqlite+pysqlite",
             database=f"{opening.path.absolute().as_uri()}?mode={opening.mode}",
             query={"uri": "true"},
         ),
@@ -156,14 +155,10 @@ async def _connect(opening: _Opening) -> Lane:
         connect_args={"isolation_level": None, "timeout": opening.patience.total_seconds()},
         poolclass=NullPool,
     )
-    event.listen(engine.sync_engine, "connect", partial(_set_up, opening))
+    event.listen(engine, "connect", partial(_set_up, opening))
     if opening.begin is not None:
-        event.listen(engine.sync_engine, "begin", partial(_begin, opening.begin))
-    explain = partial(_explain, opening.path)
-    try:
-        return Lane(await engine.connect(), explain)
-    except SQLAlchemyError as error:
-        raise explain(error) from error
+        event.listen(engine, "begin", partial(_begin, opening.begin))
+    return await Lane.open(engine.connect, partial(_explain, opening.path))
 
 
 def _set_up(opening: _Opening, connection: DBAPIConnection, _record: object) -> None:
