@@ -131,3 +131,25 @@ counters = Table(
     Column("name", PlainText, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
+
+# Events wait for each endpoint on their own, so that one that is dead is in nobody's way. Numbers
+# are not used again, also when a queue was empty meanwhile.
+event_queues = Table(
+    "event_queues",
+    metadata,
+    Column("endpoint", PlainText, primary_key=True),
+    Column("last_number", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("retry_at", Time),
+    sqlite_with_rowid=False,
+)
+
+queued_events = Table(
+    "queued_events",
+    metadata,
+    Column("endpoint", ForeignKey("event_queues.endpoint", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("queued_at", Time, nullable=False),
+    Column("event", PlainText, nullable=False),
+    sqlite_with_rowid=False,
+)
