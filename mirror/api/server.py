@@ -12,6 +12,7 @@ from mirror.api.manifests import PREPARED, count_manifest
 from mirror.api.prepared import PreparedAnswer
 from mirror.api.protocol import RegistryProtocol
 from mirror.api.services import SERVICES
+from mirror.api.tls_probes import TlsProbes
 
 __all__ = ["ListenError", "Server", "ServerSettings"]
 
@@ -42,6 +43,7 @@ class Server:
         )
         self._sink = sink
         self._services = application[SERVICES]
+        self._tls_probes = TlsProbes(self._services.clock)
         self._access_log = access_logger(sink, self._services.clock, _answered)
         self._short_way = ShortWay(application[PREPARED], PlainHeads(), self._sent)
         self._patience = Patience(settings.keepalive, self._services.write_timeout.total_seconds())
@@ -68,6 +70,7 @@ class Server:
             raise ListenError("the server is stopping")
         framework = RegistryProtocol(
             server,
+            self._tls_probes,
             loop=asyncio.get_running_loop(),
             access_log_class=self._access_log,
             keepalive_timeout=self._settings.keepalive,
