@@ -29,6 +29,7 @@ from mirror.ports.blobs import StorageError
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts
 from mirror.registry.held import HeldManifests
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
@@ -169,6 +170,7 @@ class _Parts:
     clock: Clock
     store: FilesystemBlobStore
     metadata: CachedMetadata
+    custody: Custody
     registries: ProxiedRegistries
     limits: Limits
     statistics: Statistics
@@ -181,6 +183,7 @@ class _Parts:
         return BlobPorts(
             store=self.store,
             links=self.metadata,
+            custody=self.custody,
             registries=self.registries,
             clock=self.clock,
             usage=self.usage,
@@ -191,7 +194,9 @@ class _Parts:
 
     def manifest_ports(self, stale_after: timedelta) -> ManifestPorts:
         return ManifestPorts(
-            held=HeldManifests(self.store, self.metadata, self.metadata, self.clock, self.usage),
+            held=HeldManifests(
+                self.store, self.metadata, self.metadata, self.custody, self.clock, self.usage
+            ),
             tags=self.metadata,
             registries=self.registries,
             clock=self.clock,
@@ -209,6 +214,7 @@ class _Parts:
         return EvictionPorts(
             facts=self.metadata,
             store=self.store,
+            custody=self.custody,
             clock=self.clock,
             statistics=self.statistics,
             protections=(
@@ -235,17 +241,18 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     registries = make_registries(config, clock, instance)
     for registry in registries.by_name.values():
         stack.push_async_callback(registry.upstream.close)
-    statistics, usage = Statistics(), Usage(clock)
+    custody, statistics, usage = Custody(), Statistics(), Usage(clock)
     statistics.follow(registries.counts)
     limits = Limits(config.cache.max_size, config.cache.low_size, config.cache.min_free)
     housekeeping = Housekeeping(
-        HousekeepingPorts(store, metadata, clock, statistics, usage, limits)
+        HousekeepingPorts(store, metadata, custody, clock, statistics, usage, limits)
     )
     await housekeeping.start()
     return _Parts(
         clock,
         store,
         metadata,
+        custody,
         registries,
         limits,
         statistics,

@@ -11,6 +11,7 @@ from mirror.oci.digest import Digest
 from mirror.ports.blobs import BlobStore, StorageError, StorageFull
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import BlobLinks, Inventory, MetadataError, UsageStore
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionReport
 from mirror.registry.room import FreeSpace, Limits, Shortage, shortage
 from mirror.registry.statistics import Statistics
@@ -52,6 +53,7 @@ class Records(BlobLinks, Inventory, UsageStore, Protocol):
 class HousekeepingPorts:
     store: BlobStore
     records: Records
+    custody: Custody
     clock: Clock
     statistics: Statistics
     usage: Usage
@@ -233,15 +235,11 @@ class Housekeeping:
         return freed
 
     async def _forget(self, digest: Digest) -> bool:
-        records = self._ports.records
-        if await records.get_stored(digest) is not None:
-            return False
-        log.info("removing %s, which nothing records", digest)
-        removed = await self._ports.store.delete(digest)
-        if removed and await records.get_stored(digest) is not None:
-            # Somebody found the file and recorded it just then.
-            await records.forget_blob(digest)
-        return removed
+        with self._ports.custody.leaving([digest]) as free:
+            if not free or await self._ports.records.get_stored(digest) is not None:
+                return False
+            log.info("removing %s, which nothing records", digest)
+            return await self._ports.store.delete(digest)
 
 
 async def _attempt(what: str, work: Callable[[], Awaitable[object]]) -> None:

@@ -22,6 +22,7 @@ from mirror.ports.metadata import BlobRecord, TagRecord
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import RemoteBlob, UpstreamStatus
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts, Protection
 from mirror.registry.freshness import FreshnessPolicy
 from mirror.registry.glob import Glob
@@ -202,7 +203,7 @@ def make_mirror(wishes: Wishes | None = None) -> MemoryMirror:
     shelves = {name: Shelf() for name in wishes.upstreams}
     usage = Usage(clock)
     registries = _registries(shelves, offline=wishes.offline)
-    ports = HousekeepingPorts(store, metadata, clock, Statistics(), usage, wishes.limits)
+    ports = HousekeepingPorts(store, metadata, Custody(), clock, Statistics(), usage, wishes.limits)
     services = _services(ports, metadata, registries, TrustedNetworks(wishes.trusted))
     mirror = MemoryMirror(clock, store, metadata, shelves, usage, services)
     mirror.services = replace(services, ready=lambda: mirror.not_ready)
@@ -259,6 +260,7 @@ def _eviction(
         EvictionPorts(
             facts=metadata,
             store=ports.store,
+            custody=ports.custody,
             clock=ports.clock,
             statistics=ports.statistics,
             protections=protections,
@@ -283,6 +285,7 @@ def _blobs(
         BlobPorts(
             store=ports.store,
             links=metadata,
+            custody=ports.custody,
             registries=registries,
             clock=ports.clock,
             usage=ports.usage,
@@ -298,7 +301,9 @@ def _manifests(
 ) -> Manifests:
     return Manifests(
         ManifestPorts(
-            held=HeldManifests(ports.store, metadata, metadata, ports.clock, ports.usage),
+            held=HeldManifests(
+                ports.store, metadata, metadata, ports.custody, ports.clock, ports.usage
+            ),
             tags=metadata,
             registries=registries,
             clock=ports.clock,

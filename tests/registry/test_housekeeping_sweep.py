@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from mirror.ports.blobs import StorageError
-from mirror.ports.metadata import BlobRecord
 from mirror.registry.housekeeping import ABANDONED, UNRECORDED
 from tests.registry.chores import TEN_YEARS, store
 from tests.registry.reading import fetch
@@ -100,20 +99,6 @@ async def test_until_then_whoever_asks_for_it_has_it(hub_upstream: ScriptedUpstr
     assert await bench.housekeeping.sweep() == 0
     assert bench.has(digest("layer", 100))
     await bench.close()
-
-
-async def test_a_file_that_is_recorded_while_it_is_swept_is_not_recorded_afterwards(
-    tight: Shelf, facts: TroubledFacts, files: TroubledStore
-) -> None:
-    left = await tight.put_blob(NGINX, "left", 100, recorded=False)
-    tight.clock.advance(2 * UNRECORDED)
-
-    async def record() -> None:
-        await facts.put_blob(NGINX, BlobRecord(left, 100), tight.clock.now())
-
-    files.before_delete = record
-    await tight.housekeeping.sweep()
-    assert not await tight.holds(left)
 
 
 async def test_abandoned_downloads_are_removed_and_others_are_not(tight: Shelf) -> None:
