@@ -1,4 +1,4 @@
-"""Stores of every kind, one after the other."""
+"""Stores and upstreams of every kind, one after the other."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from mirror.ports.metadata import MetadataStore
 from tests.conformance.metadata import ADAPTERS
+from tests.conformance.upstreams import WORLDS, World
 
 
 @pytest.fixture(params=ADAPTERS)
@@ -14,3 +15,10 @@ async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     """An empty metadata store of each adapter."""
     async with ADAPTERS[request.param](tmp_path) as store:
         yield store
+
+
+@pytest.fixture(params=WORLDS)
+async def remote_world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    """A registry with nothing in it, and each adapter for it."""
+    async with WORLDS[request.param]() as world:
+        yield world
