@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from mirror.api.access_log import SENT
+from mirror.api.announcing import announce_blob_pull
 from mirror.api.errors import error_response
 from mirror.api.headers import (
     API_VERSION,
@@ -41,6 +42,7 @@ async def get_blob(request: web.Request, path: ResourcePath) -> web.StreamRespon
         headers = _headers(request, answer, answer.size)
         if has_it:
             return web.Response(status=304, headers=without_content(headers))
+        announce_blob_pull(request, answer)
         return web.Response(headers=headers)
     answer = await services.blobs.get(route, digest)
     try:
@@ -80,6 +82,8 @@ async def _send_content(
     finally:
         if response.prepared:
             _count(services, answer)
+            if outcome.sent == part.length:
+                announce_blob_pull(request, answer)
             request[SENT] = outcome.sent
             services.statistics.served(
                 answer.repository.upstream, "blob", answer.handling.result, outcome.sent

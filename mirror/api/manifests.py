@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from mirror.api.access_log import logged_path
+from mirror.api.announcing import announce_manifest_pull, asker_of
 from mirror.api.headers import (
     API_VERSION,
     FOR_EVER,
@@ -17,7 +18,7 @@ from mirror.api.prepared import PreparedAnswers, Question
 from mirror.api.request import namespace_header, route_of
 from mirror.api.services import SERVICES, Services
 from mirror.oci.digest import Digest
-from mirror.oci.reference import Reference, parse_reference
+from mirror.oci.reference import Reference, Tag, parse_reference
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.routing import Route
 
@@ -37,7 +38,9 @@ async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
         count_manifest(services, answer, sent=False)
         return web.Response(status=304, headers=without_content(headers))
     count_manifest(services, answer, sent=request.method == "GET")
-    question = Question(request.method, request.raw_path, logged_path(request))
+    tag = reference if isinstance(reference, Tag) else None
+    announce_manifest_pull(services, answer, tag, lambda: asker_of(request))
+    question = Question(request.method, request.raw_path, logged_path(request), tag)
     request.app[PREPARED].keep(question, headers, answer)
     body = answer.content if request.method == "GET" else None
     return web.Response(body=body, headers=headers)

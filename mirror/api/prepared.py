@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
+from mirror.oci.reference import Tag
 from mirror.ports.clock import Clock
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.statistics import Result
@@ -27,7 +28,8 @@ LARGEST = 64 * 1024
 class PreparedAnswer:
     """``content`` is all that goes over the wire; ``sent`` the bytes of it that are the body.
 
-    ``until`` is in monotonic time. ``path`` and ``cache`` are what the access log says of it.
+    ``until`` is in monotonic time. ``path`` and ``cache`` are what the access log says of it,
+    ``tag`` is what was asked for, if it was one.
     """
 
     content: bytes
@@ -36,6 +38,7 @@ class PreparedAnswer:
     method: str
     path: str
     cache: str
+    tag: Tag | None
     answer: ManifestAnswer
 
 
@@ -46,6 +49,7 @@ class Question:
     method: str
     target: str
     path: str
+    tag: Tag | None = None
 
     @property
     def line(self) -> bytes:
@@ -79,6 +83,7 @@ class PreparedAnswers:
             method=question.method,
             path=question.path,
             cache=headers["Cache-Status"],
+            tag=question.tag,
             answer=answer,
         )
 

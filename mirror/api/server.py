@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from mirror.api.access_log import AccessLine, AccessSink, access_logger, client_address
-from mirror.api.connection import Connection, Patience, PlainHeads, ShortWay
+from mirror.api.announcing import announce_manifest_pull, asker_on
+from mirror.api.connection import Connection, Patience, PlainHeads, ShortWay, host_of
 from mirror.api.listener import Listener, ListenError
 from mirror.api.manifests import PREPARED, count_manifest
 from mirror.api.prepared import PreparedAnswer
@@ -80,9 +81,17 @@ class Server:
         )
         return Connection(framework, self._short_way, self._patience)
 
-    def _sent(self, prepared: PreparedAnswer, transport: asyncio.Transport, agent: str) -> None:
+    def _sent(
+        self, prepared: PreparedAnswer, transport: asyncio.Transport, agent: str, head: bytes
+    ) -> None:
         """Count and log what did not pass the handlers."""
         count_manifest(self._services, prepared.answer, sent=prepared.sent > 0)
+        announce_manifest_pull(
+            self._services,
+            prepared.answer,
+            prepared.tag,
+            lambda: asker_on(transport, host_of(head), prepared.method, agent),
+        )
         line = AccessLine(
             time=self._services.clock.now(),
             client=client_address(transport),

@@ -68,7 +68,7 @@ class EventPorts:
 
 
 class Events:
-    """Costs nothing where nobody subscribed to anything."""
+    """For those who subscribed."""
 
     def __init__(self, subscriptions: Sequence[Subscription], ports: EventPorts) -> None:
         self._subscriptions = subscriptions
