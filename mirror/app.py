@@ -32,7 +32,9 @@ from mirror.registry.blobs import BlobPorts, Blobs
 from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts
 from mirror.registry.held import HeldManifests
+from mirror.registry.hosting import Hosting, HostingPorts, Proxied, make_hosting
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
+from mirror.registry.immutable import ImmutableTags
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
@@ -43,7 +45,7 @@ from mirror.registry.statistics import Statistics
 from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.filesystem import FilesystemBlobStore
-from mirror.wiring import UnusableUpstream, make_registries, make_router
+from mirror.wiring import UnusableUpstream, make_immutable_tags, make_registries, make_router
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +53,11 @@ DISK_THREADS = 8
 
 SHORTEST_DRAIN = 0.01
 """Seconds."""
+
+LINK_RENEWAL = timedelta(hours=6)
+"""How often it is recorded that a client was told of a blob: a fraction of the time for which a
+blob that nothing needs is kept.
+"""
 
 
 async def pause(failures: int) -> None:
@@ -140,14 +147,17 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     stack.push_async_callback(tags.close)
     referrers = Referrers(parts.referrer_ports(config.timeouts.stale_after))
     stack.push_async_callback(referrers.close)
+    hosting = await _hosting(config, parts, Proxied(manifests, blobs, tags, referrers))
     parts.housekeeping.evict_with(Eviction(parts.eviction_ports(blobs)))
     _keep_house(parts.housekeeping, stack)
     return Services(
         router=make_router(config),
-        manifests=manifests,
-        blobs=blobs,
-        tags=tags,
-        referrers=referrers,
+        manifests=hosting.manifests,
+        blobs=hosting.blobs,
+        tags=hosting.tags,
+        referrers=hosting.referrers,
+        hosted=hosting.hosted,
+        catalog=hosting.catalog,
         in_use=parts.in_use,
         registries=parts.registries,
         housekeeping=parts.housekeeping,
@@ -163,6 +173,12 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     )
 
 
+async def _hosting(config: Config, parts: "_Parts", proxied: Proxied) -> Hosting:
+    hosting = make_hosting(parts.hosting_ports(make_immutable_tags(config)), proxied)
+    await hosting.names.load()
+    return hosting
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """Adapters and small services that several use cases share."""
@@ -171,6 +187,7 @@ class _Parts:
     store: FilesystemBlobStore
     metadata: CachedMetadata
     custody: Custody
+    held: HeldManifests
     registries: ProxiedRegistries
     limits: Limits
     statistics: Statistics
@@ -194,9 +211,7 @@ class _Parts:
 
     def manifest_ports(self, stale_after: timedelta) -> ManifestPorts:
         return ManifestPorts(
-            held=HeldManifests(
-                self.store, self.metadata, self.metadata, self.custody, self.clock, self.usage
-            ),
+            held=self.held,
             tags=self.metadata,
             registries=self.registries,
             clock=self.clock,
@@ -209,6 +224,19 @@ class _Parts:
 
     def referrer_ports(self, stale_after: timedelta) -> ReferrerPorts:
         return ReferrerPorts(self.registries, self.clock, stale_after)
+
+    def hosting_ports(self, immutable: ImmutableTags) -> HostingPorts:
+        return HostingPorts(
+            store=self.store,
+            facts=self.metadata,
+            held=self.held,
+            custody=self.custody,
+            immutable=immutable,
+            clock=self.clock,
+            usage=self.usage,
+            statistics=self.statistics,
+            renew_every=LINK_RENEWAL,
+        )
 
     def eviction_ports(self, blobs: Blobs) -> EvictionPorts:
         return EvictionPorts(
@@ -253,6 +281,7 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
         store,
         metadata,
         custody,
+        HeldManifests(store, metadata, metadata, custody, clock, usage),
         registries,
         limits,
         statistics,

@@ -95,7 +95,7 @@ class HeldManifests:
         except (StorageError, MetadataError) as error:
             log.warning("%s of %s could not be kept: %s", manifest.digest, repository, error)
             return
-        self._remember(manifest.digest, manifest.content)
+        self.remember(manifest.digest, manifest.content)
         self._usage.touch(Use(repository, manifest.digest))
 
     async def close(self) -> None:
@@ -121,7 +121,7 @@ class HeldManifests:
             log.warning("manifest %s could not be read: %s", digest, error)
             return None
         if content is not None:
-            self._remember(digest, content)
+            self.remember(digest, content)
         return content
 
     async def _set_aside(self, digest: Digest, reason: str) -> None:
@@ -134,6 +134,7 @@ class HeldManifests:
         except (MetadataError, StorageError) as error:
             log.warning("manifest %s could not be set aside: %s", digest, error)
 
-    def _remember(self, digest: Digest, content: bytes) -> None:
+    def remember(self, digest: Digest, content: bytes) -> None:
+        """Bytes that are stored."""
         if len(content) <= MEMORY:
             self._contents[digest] = content
