@@ -1,11 +1,19 @@
 """Statements about stored blobs and about the repositories that may serve them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, case, delete, func, select
 
 from mirror.metadata.repositories import ensure_repository, id_of
-from mirror.metadata.schema import BLOB, blob_links, blobs, manifest_references
+from mirror.metadata.schema import (
+    BLOB,
+    LONG_AGO,
+    PROXIED_LINK,
+    blob_links,
+    blobs,
+    manifest_references,
+)
 from mirror.metadata.upsert import insert_into
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord
@@ -48,7 +56,7 @@ def put_blob(
     connection: Connection, repository: Repository, blob: BlobRecord, stored_at: datetime
 ) -> None:
     store_blob(connection, blob, stored_at)
-    link_blob(connection, repository, blob.digest)
+    link_blobs(connection, repository, [blob.digest], stored_at)
 
 
 def store_blob(connection: Connection, blob: BlobRecord, stored_at: datetime) -> None:
@@ -67,8 +75,30 @@ def store_blob(connection: Connection, blob: BlobRecord, stored_at: datetime) ->
 
 
 def link_blob(connection: Connection, repository: Repository, digest: Digest) -> None:
-    row = {"digest": digest, "repository_id": ensure_repository(connection, repository)}
-    connection.execute(insert_into(connection, blob_links).on_conflict_do_nothing(), row)
+    link_blobs(connection, repository, [digest], LONG_AGO)
+
+
+def link_blobs(
+    connection: Connection, repository: Repository, digests: Sequence[Digest], at: datetime
+) -> None:
+    """Or renew the links. The age of a proxied repository's is not kept."""
+    if not digests:
+        return
+    owner = ensure_repository(connection, repository)
+    linked_at = at if repository.upstream is None else PROXIED_LINK
+    statement = insert_into(connection, blob_links)
+    new = statement.excluded.linked_at
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[blob_links.c.digest, blob_links.c.repository_id],
+            set_={"linked_at": new},
+            where=new > blob_links.c.linked_at,
+        ),
+        [
+            {"digest": digest, "repository_id": owner, "linked_at": linked_at}
+            for digest in dict.fromkeys(digests)
+        ],
+    )
 
 
 def forget_blob(connection: Connection, digest: Digest) -> bool:

@@ -1,21 +1,17 @@
 """Statements that remove what may go, after one more look at whether it may."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TypeVar
 
 from sqlalchemy import Connection, delete, select
 
 from mirror.metadata.evictable import is_evictable_blob, is_evictable_manifest
 from mirror.metadata.manifests import remove_manifests
+from mirror.metadata.parts import in_parts
 from mirror.metadata.repositories import repository_from
 from mirror.metadata.schema import blob_links, blobs, manifests, repositories
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord, IdleManifest
-
-T = TypeVar("T")
-
-_PARAMETERS = 500
 
 
 def evict(
@@ -24,11 +20,11 @@ def evict(
     digests: Sequence[Digest],
     unless_used_after: datetime,
 ) -> Sequence[BlobRecord]:
-    for some in _in_parts(idle):
+    for some in in_parts(idle):
         _remove_manifests(connection, some, unless_used_after)
     return [
         blob
-        for some in _in_parts(sorted(set(digests), key=str))
+        for some in in_parts(sorted(set(digests), key=str))
         for blob in _remove_blobs(connection, some, unless_used_after)
     ]
 
@@ -70,9 +66,3 @@ def _remove_blobs(
         gone = [blob.digest for blob in removed]
         connection.execute(delete(blob_links).where(blob_links.c.digest.in_(gone)))
     return removed
-
-
-def _in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """As many as one statement takes."""
-    for start in range(0, len(items), _PARAMETERS):
-        yield items[start : start + _PARAMETERS]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, case, delete, exists, select
 
-from mirror.metadata.blobs import store_blob
+from mirror.metadata.blobs import link_blobs, store_blob
 from mirror.metadata.repositories import ensure_repository, id_of
 from mirror.metadata.schema import (
     BLOB,
@@ -61,13 +61,8 @@ def put_manifest(
             for kind, part in parts
         ],
     )
-    links = [
-        {"digest": part.digest, "repository_id": repository_id}
-        for kind, part in parts
-        if kind == BLOB
-    ]
-    if links:
-        connection.execute(insert_into(connection, blob_links).on_conflict_do_nothing(), links)
+    linked = [part.digest for kind, part in parts if kind == BLOB]
+    link_blobs(connection, repository, linked, stored_at)
 
 
 def delete_manifest(connection: Connection, repository: Repository, digest: Digest) -> bool:

@@ -4,6 +4,8 @@ Lists that grow with the content are clustered by their key where the database c
 WITHOUT ROWID): half the size, and one search instead of two.
 """
 
+from datetime import UTC, datetime, timedelta
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -14,6 +16,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from mirror.metadata.columns import DigestText, PlainText, RowId, Time
@@ -30,6 +33,12 @@ NEEDS = (BLOB, SELF)
 
 HOSTED = ""
 """The upstream of a hosted repository: NULL would make unique keys of it pointless."""
+
+PROXIED_LINK = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a proxied repository was linked to a blob: never asked, and outside the index."""
+
+LONG_AGO = PROXIED_LINK + timedelta(microseconds=1)
+"""When a hosted repository was linked to a blob, as far as nobody said."""
 
 metadata = MetaData(
     naming_convention={
@@ -122,6 +131,16 @@ blob_links = Table(
     metadata,
     Column("digest", DigestText, primary_key=True),
     Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("linked_at", Time, nullable=False, server_default=text("0")),
+    # Links of hosted repositories, and those alone: only they are looked for by their age.
+    Index(
+        None,
+        "linked_at",
+        "digest",
+        "repository_id",
+        sqlite_where=text("linked_at > 0"),
+        postgresql_where=text("linked_at > 0"),
+    ),
     sqlite_with_rowid=False,
 )
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from mirror.ports.metadata import MetadataStore
+from mirror.ports.hosting import Facts
 from tests.conformance.metadata import ADAPTERS
 from tests.conformance.upstreams import WORLDS, World
 
 
 @pytest.fixture(params=ADAPTERS)
-async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[MetadataStore]:
+async def metadata(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Facts]:
     """An empty metadata store of each adapter."""
     async with ADAPTERS[request.param](tmp_path) as store:
         yield store

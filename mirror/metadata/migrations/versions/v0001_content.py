@@ -117,6 +117,7 @@ def _create_blobs() -> None:
         "blob_links",
         sa.Column("digest", _Text, nullable=False),
         sa.Column("repository_id", _RowId, nullable=False),
+        sa.Column("linked_at", sa.BigInteger, server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("digest", "repository_id", name="pk_blob_links"),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name="fk_blob_links_repository_id"
@@ -149,4 +150,11 @@ def _create_event_queues() -> None:
             ondelete="CASCADE",
         ),
         sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_blob_links_linked_at_digest_repository_id",
+        "blob_links",
+        ["linked_at", "digest", "repository_id"],
+        sqlite_where=sa.text("linked_at > 0"),
+        postgresql_where=sa.text("linked_at > 0"),
     )
