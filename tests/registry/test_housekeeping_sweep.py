@@ -102,26 +102,26 @@ async def test_until_then_whoever_asks_for_it_has_it(hub_upstream: ScriptedUpstr
 
 
 async def test_abandoned_downloads_are_removed_and_others_are_not(tight: Shelf) -> None:
-    for name in ("abandoned", "open", "resumed"):
+    for name in ("fill-abandoned", "fill-open", "fill-resumed", "upload-a"):
         ingest = await tight.store.ingest(name)
         await ingest.write(b"x" * 100)
-        if name != "open":
+        if name != "fill-open":
             ingest.close()
     tight.clock.advance(ABANDONED - SECOND)
-    resumed = await tight.store.ingest("resumed")
+    resumed = await tight.store.ingest("fill-resumed")
     await resumed.write(b"x")
     resumed.close()
     assert await tight.housekeeping.sweep() == 0
     tight.clock.advance(2 * SECOND)
     assert await tight.housekeeping.sweep() == 100
-    again = await tight.store.ingest("abandoned")
+    again = await tight.store.ingest("fill-abandoned")
     assert again.offset == 0
     again.close()
-    resumed = await tight.store.ingest("resumed")
+    resumed = await tight.store.ingest("fill-resumed")
     assert resumed.offset == 101
     resumed.close()
     with pytest.raises(StorageError, match="open"):
-        await tight.store.ingest("open")
+        await tight.store.ingest("fill-open")
 
 
 @pytest.mark.parametrize("jump", [TEN_YEARS, -TEN_YEARS])
@@ -140,3 +140,11 @@ async def test_a_clock_that_jumps_costs_nothing_that_is_recorded(
     await growing.write(b"y")
     assert growing.offset == 2
     growing.close()
+
+
+async def test_more_is_swept_at_the_same_time(tight: Shelf) -> None:
+    async def sweep() -> int:
+        return 70
+
+    tight.housekeeping.sweep_with(sweep)
+    assert await tight.housekeeping.sweep() == 70
