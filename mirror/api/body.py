@@ -41,9 +41,13 @@ async def read_body(
                 body += chunk
                 if len(body) > limit:
                     return _too_large(limit)
+    except web.RequestPayloadError as error:
+        raise SizeInvalid("the body is malformed") from error
     except TimeoutError:
         slow = SizeInvalid(f"only {len(body)} bytes came within {patience.total_seconds():g} s")
         return error_response(slow, status=TOO_SLOW)
+    except OSError as error:
+        raise ConnectionResetError("the client has left") from error
     return bytes(body)
 
 

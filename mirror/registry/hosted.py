@@ -8,7 +8,7 @@ that nothing knows of, which housekeeping removes.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from weakref import WeakValueDictionary
 
@@ -18,6 +18,7 @@ from mirror.oci.errors import (
     Denied,
     DigestInvalid,
     ManifestBlobUnknown,
+    ManifestInvalid,
     ManifestUnknown,
     Unavailable,
 )
@@ -38,6 +39,9 @@ LARGE = 256 * 1024
 
 STEP = 1000
 """Tags that are asked of the metadata at once."""
+
+DEEPEST = 8
+"""Indexes within indexes that are taken over at once."""
 
 FULL = 60
 """Seconds after which a client may find that there is room again."""
@@ -105,14 +109,7 @@ class Hosted:
             manifest, references = _judge(pushed)
         else:
             manifest, references = await asyncio.to_thread(_judge, pushed)
-        push = self._plan(pushed, manifest, references)
-        outcome = await self._keep(push, manifest.content)
-        if outcome.missing:
-            raise ContentMissing(_missing(push, outcome.missing))
-        if outcome.immovable:
-            raise self._immovable(push, outcome.immovable[0])
-        self._ports.held.remember(manifest.digest, manifest.content)
-        self._ports.names.add(pushed.repository)
+        await self._record(self._plan(pushed, manifest, references), manifest.content)
         subject = references.subject
         return Acceptance(manifest.descriptor, None if subject is None else subject.digest)
 
@@ -157,6 +154,41 @@ class Hosted:
             lender=pushed.lender,
             pushed_at=self._ports.clock.now(),
         )
+
+    async def _record(self, push: Push, content: bytes, depth: int = 0) -> None:
+        """Raises Denied, Unavailable and ContentMissing."""
+        outcome = await self._keep(push, content)
+        if outcome.missing and await self._borrow(push, outcome.missing, depth):
+            outcome = await self._keep(push, content)
+        if outcome.missing:
+            raise ContentMissing(_missing(push, outcome.missing))
+        if outcome.immovable:
+            raise self._immovable(push, outcome.immovable[0])
+        self._ports.held.remember(push.descriptor.digest, content)
+        self._ports.names.add(push.repository)
+
+    async def _borrow(self, push: Push, missing: tuple[Descriptor, ...], depth: int) -> bool:
+        """Take children over from the lender, as blobs are: before there was anything to pull in
+        the repository, clients heard of the lender's. Whether there were any.
+        """
+        if push.lender is None or depth == DEEPEST:
+            return False
+        borrowed = False
+        for part in missing:
+            manifest = await self._ports.held.get(push.lender, part.digest)
+            references = None if manifest is None else _references(manifest)
+            if manifest is None or references is None:
+                continue
+            child = replace(
+                push,
+                descriptor=manifest.descriptor,
+                references=references,
+                tags=(),
+                immutable=frozenset(),
+            )
+            await self._record(child, manifest.content, depth + 1)
+            borrowed = True
+        return borrowed
 
     async def _keep(self, push: Push, content: bytes) -> PushOutcome:
         ports, digest = self._ports, push.descriptor.digest
@@ -217,6 +249,14 @@ def _judge(pushed: PushedManifest) -> tuple[Manifest, References]:
         )
     manifest = Manifest(media_type, digest, pushed.content)
     return manifest, check_references(manifest)
+
+
+def _references(manifest: Manifest) -> References | None:
+    """``None`` when nobody could push it: upstreams have more than that."""
+    try:
+        return check_references(manifest)
+    except ManifestInvalid:
+        return None
 
 
 def _missing(push: Push, missing: tuple[Descriptor, ...]) -> tuple[ManifestBlobUnknown, ...]:
