@@ -84,7 +84,7 @@ def _fill(path: Path, blobs: int, are_needed: bool) -> None:  # noqa: FBT001 - t
         )
         connection.executemany("INSERT INTO digests VALUES (?, ?)", _digests(images, blobs))
         connection.executemany("INSERT INTO blobs VALUES (?, ?, ?, ?)", _blobs(images, blobs))
-        connection.executemany("INSERT INTO blob_links VALUES (?, ?)", _links(images, blobs))
+        connection.executemany("INSERT INTO blob_links VALUES (?, ?, 0)", _links(images, blobs))
         connection.executemany(
             "INSERT INTO manifests VALUES (?, ?, ?, ?, ?, ?, ?)", _manifests(images)
         )

@@ -29,9 +29,12 @@ from mirror.ports.blobs import StorageError
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts
 from mirror.registry.held import HeldManifests
+from mirror.registry.hosting import Hosting, HostingPorts, Proxied, make_hosting
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
+from mirror.registry.immutable import ImmutableTags
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
@@ -42,7 +45,7 @@ from mirror.registry.statistics import Statistics
 from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.filesystem import FilesystemBlobStore
-from mirror.wiring import UnusableUpstream, make_registries, make_router
+from mirror.wiring import UnusableUpstream, make_immutable_tags, make_registries, make_router
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +53,11 @@ DISK_THREADS = 8
 
 SHORTEST_DRAIN = 0.01
 """Seconds."""
+
+LINK_RENEWAL = timedelta(hours=6)
+"""How often it is recorded that a client was told of a blob: a fraction of the time for which a
+blob that nothing needs is kept.
+"""
 
 
 async def pause(failures: int) -> None:
@@ -139,14 +147,17 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     stack.push_async_callback(tags.close)
     referrers = Referrers(parts.referrer_ports(config.timeouts.stale_after))
     stack.push_async_callback(referrers.close)
+    hosting = await _hosting(config, parts, Proxied(manifests, blobs, tags, referrers))
     parts.housekeeping.evict_with(Eviction(parts.eviction_ports(blobs)))
     _keep_house(parts.housekeeping, stack)
     return Services(
         router=make_router(config),
-        manifests=manifests,
-        blobs=blobs,
-        tags=tags,
-        referrers=referrers,
+        manifests=hosting.manifests,
+        blobs=hosting.blobs,
+        tags=hosting.tags,
+        referrers=hosting.referrers,
+        hosted=hosting.hosted,
+        catalog=hosting.catalog,
         in_use=parts.in_use,
         registries=parts.registries,
         housekeeping=parts.housekeeping,
@@ -162,6 +173,12 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     )
 
 
+async def _hosting(config: Config, parts: "_Parts", proxied: Proxied) -> Hosting:
+    hosting = make_hosting(parts.hosting_ports(make_immutable_tags(config)), proxied)
+    await hosting.names.load()
+    return hosting
+
+
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """Adapters and small services that several use cases share."""
@@ -169,6 +186,8 @@ class _Parts:
     clock: Clock
     store: FilesystemBlobStore
     metadata: CachedMetadata
+    custody: Custody
+    held: HeldManifests
     registries: ProxiedRegistries
     limits: Limits
     statistics: Statistics
@@ -181,6 +200,7 @@ class _Parts:
         return BlobPorts(
             store=self.store,
             links=self.metadata,
+            custody=self.custody,
             registries=self.registries,
             clock=self.clock,
             usage=self.usage,
@@ -191,7 +211,7 @@ class _Parts:
 
     def manifest_ports(self, stale_after: timedelta) -> ManifestPorts:
         return ManifestPorts(
-            held=HeldManifests(self.store, self.metadata, self.metadata, self.clock, self.usage),
+            held=self.held,
             tags=self.metadata,
             registries=self.registries,
             clock=self.clock,
@@ -205,10 +225,24 @@ class _Parts:
     def referrer_ports(self, stale_after: timedelta) -> ReferrerPorts:
         return ReferrerPorts(self.registries, self.clock, stale_after)
 
+    def hosting_ports(self, immutable: ImmutableTags) -> HostingPorts:
+        return HostingPorts(
+            store=self.store,
+            facts=self.metadata,
+            held=self.held,
+            custody=self.custody,
+            immutable=immutable,
+            clock=self.clock,
+            usage=self.usage,
+            statistics=self.statistics,
+            renew_every=LINK_RENEWAL,
+        )
+
     def eviction_ports(self, blobs: Blobs) -> EvictionPorts:
         return EvictionPorts(
             facts=self.metadata,
             store=self.store,
+            custody=self.custody,
             clock=self.clock,
             statistics=self.statistics,
             protections=(
@@ -235,17 +269,19 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     registries = make_registries(config, clock, instance)
     for registry in registries.by_name.values():
         stack.push_async_callback(registry.upstream.close)
-    statistics, usage = Statistics(), Usage(clock)
+    custody, statistics, usage = Custody(), Statistics(), Usage(clock)
     statistics.follow(registries.counts)
     limits = Limits(config.cache.max_size, config.cache.low_size, config.cache.min_free)
     housekeeping = Housekeeping(
-        HousekeepingPorts(store, metadata, clock, statistics, usage, limits)
+        HousekeepingPorts(store, metadata, custody, clock, statistics, usage, limits)
     )
     await housekeeping.start()
     return _Parts(
         clock,
         store,
         metadata,
+        custody,
+        HeldManifests(store, metadata, metadata, custody, clock, usage),
         registries,
         limits,
         statistics,

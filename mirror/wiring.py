@@ -7,6 +7,7 @@ from mirror.config.upstream import Upstream as UpstreamConfig
 from mirror.ports.clock import Clock
 from mirror.registry.freshness import FreshnessPolicy, FreshnessRule
 from mirror.registry.glob import Glob
+from mirror.registry.immutable import ImmutableTags
 from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
 from mirror.registry.routing import Router, UpstreamRule
 from mirror.upstream.client import HttpUpstream
@@ -25,6 +26,10 @@ def make_router(config: Config) -> Router:
     ]
     own = urlsplit(config.public_url).netloc.lower() if config.public_url else ""
     return Router(rules, _globs(config.hosted.namespaces), frozenset({own} - {""}))
+
+
+def make_immutable_tags(config: Config) -> ImmutableTags:
+    return ImmutableTags(_globs(config.hosted.immutable_tags))
 
 
 def make_registries(config: Config, clock: Clock, instance: str) -> ProxiedRegistries:

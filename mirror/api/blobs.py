@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from mirror.api.access_log import SENT
+from mirror.api.announcing import announce_blob_pull
 from mirror.api.errors import error_response
 from mirror.api.headers import (
     API_VERSION,
@@ -36,11 +37,13 @@ async def get_blob(request: web.Request, path: ResourcePath) -> web.StreamRespon
     digest = parse_digest(path.item)
     has_it = matches_entity_tag(request.headers.getall("If-None-Match", ()), digest)
     if request.method == "HEAD" or has_it:
-        answer = await services.blobs.head(route, digest)
+        ask = services.blobs.size if has_it and request.method == "GET" else services.blobs.head
+        answer = await ask(route, digest)
         _count(services, answer)
         headers = _headers(request, answer, answer.size)
         if has_it:
             return web.Response(status=304, headers=without_content(headers))
+        announce_blob_pull(request, answer)
         return web.Response(headers=headers)
     answer = await services.blobs.get(route, digest)
     try:
@@ -80,6 +83,8 @@ async def _send_content(
     finally:
         if response.prepared:
             _count(services, answer)
+            if outcome.sent == part.length:
+                announce_blob_pull(request, answer)
             request[SENT] = outcome.sent
             services.statistics.served(
                 answer.repository.upstream, "blob", answer.handling.result, outcome.sent

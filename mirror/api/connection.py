@@ -34,6 +34,8 @@ for the framework to judge. No line can be matched in two ways: trying them all 
 
 AGENT = re.compile(rb"(?i:^User-Agent):([ -~]*)\r\n", re.MULTILINE)
 
+HOST = re.compile(rb"(?i:^Host): ?([!-~]*)\r\n", re.MULTILINE)
+
 LONGEST_HEAD = 4096
 
 BODILESS = (b"GET ", b"HEAD ")
@@ -68,8 +70,14 @@ def _judge(head: bytes) -> str | None:
     return found[1].decode("ascii").strip(" ") if found else ""
 
 
-Sent = Callable[[PreparedAnswer, asyncio.Transport, str], None]
-"""Told of every prepared answer that went out, with the connection and the user agent."""
+def host_of(head: bytes) -> str:
+    """What a plain head says that it was sent to."""
+    found = HOST.search(head)
+    return found[1].decode("ascii") if found else ""
+
+
+Sent = Callable[[PreparedAnswer, asyncio.Transport, str, bytes], None]
+"""Told of every prepared answer that went out, with the connection, the user agent and the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +176,7 @@ class Connection(asyncio.Protocol):
         if agent is None or transport.is_closing() or transport.get_write_buffer_size():
             return False
         transport.write(prepared.content)
-        self._sent(prepared, transport, agent)
+        self._sent(prepared, transport, agent, head)
         return True
 
     def _must_be_seen(self) -> bool:

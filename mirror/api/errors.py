@@ -33,10 +33,10 @@ FIRST_ERROR = 400
 
 
 def error_response(
-    error: OCIError, *, status: int | None = None, allow: Sequence[str] = ()
+    error: OCIError, *more: OCIError, status: int | None = None, allow: Sequence[str] = ()
 ) -> web.Response:
-    """The answer for an error."""
-    body = render([error])
+    """The answer for an error, or for several of a kind."""
+    body = render([error, *more])
     response = web.Response(
         status=status or error.status,
         body=body,

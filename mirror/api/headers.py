@@ -18,9 +18,7 @@ def cache_status(handling: Handling) -> str:
     """https://www.rfc-editor.org/rfc/rfc9211.html"""
     parts = ["mirror"]
     match handling.result:
-        case Result.HIT | Result.HOSTED:
-            parts.append("hit")
-        case Result.STALE:
+        case Result.HIT | Result.HOSTED | Result.STALE:
             parts.append("hit")
         case Result.REVALIDATED:
             parts.append("fwd=stale")
@@ -32,8 +30,8 @@ def cache_status(handling: Handling) -> str:
         parts.append(f"ttl={handling.ttl}")
     if handling.detail is not None:
         parts.append(f"detail={_quoted(f'stale: {handling.detail}')}")
-    elif handling.result is Result.REVALIDATED:
-        parts.append("detail=revalidated")
+    elif handling.result in {Result.REVALIDATED, Result.HOSTED}:
+        parts.append(f"detail={handling.result.value}")
     return "; ".join(parts)
 
 

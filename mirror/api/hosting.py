@@ -3,30 +3,79 @@
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#push
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from aiohttp import web
+from multidict import CIMultiDict
 
 from mirror.api.access import require
+from mirror.api.body import read_body
+from mirror.api.errors import error_response
+from mirror.api.headers import API_VERSION
+from mirror.api.manifests import PREPARED
 from mirror.api.path import ResourcePath
-from mirror.api.request import namespaces
+from mirror.api.request import namespace_header, namespaces
 from mirror.api.services import SERVICES
-from mirror.oci.errors import Unsupported
+from mirror.oci.digest import is_digest_like, parse_digest
+from mirror.oci.errors import TagInvalid
+from mirror.oci.manifest import MANIFEST_LIMIT
+from mirror.oci.reference import Reference, Tag, parse_reference, parse_tag
 from mirror.ports.access import Action
 from mirror.ports.repository import Repository
+from mirror.registry.hosted import Acceptance, ContentMissing, PushedManifest
+
+MOST_TAGS = 100
+"""Tag parameters of one push."""
+
+URI_TOO_LONG = 414
 
 
 async def put_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
-    hosted_repository(request, path, Action.PUSH)
-    raise Unsupported("pushing has not landed")
+    services = request.app[SERVICES]
+    repository = hosted_repository(request, path, Action.PUSH)
+    reference = _written_reference(path.item)
+    names = request.query.getall("tag", ())
+    if len(names) > MOST_TAGS:
+        error = TagInvalid(f"{len(names)} tags at once are too many: push {MOST_TAGS} at a time")
+        return error_response(error, status=URI_TOO_LONG)
+    tags = tuple(parse_tag(name) for name in names)
+    body = await read_body(request, MANIFEST_LIMIT, services.write_timeout)
+    if isinstance(body, web.StreamResponse):
+        return body
+    pushed = PushedManifest(
+        repository=repository,
+        reference=reference,
+        content=body,
+        content_type=request.headers.get("Content-Type"),
+        tags=tags,
+        lender=services.router.route(path.name, namespaces(request)).fallback,
+    )
+    try:
+        with _changing(request):
+            acceptance = await services.hosted.push(pushed)
+    except ContentMissing as missing:
+        return error_response(*missing.errors)
+    return web.Response(status=201, headers=_accepted(request, pushed, acceptance))
 
 
 async def delete_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
-    hosted_repository(request, path, Action.DELETE)
-    raise Unsupported("pushing has not landed")
+    hosted = request.app[SERVICES].hosted
+    repository = hosted_repository(request, path, Action.DELETE)
+    reference = parse_reference(path.item)
+    with _changing(request):
+        if isinstance(reference, Tag):
+            await hosted.delete_tag(repository, reference)
+        else:
+            await hosted.delete_manifest(repository, reference)
+    return _deleted(request)
 
 
 async def delete_blob(request: web.Request, path: ResourcePath) -> web.StreamResponse:
-    hosted_repository(request, path, Action.DELETE)
-    raise Unsupported("pushing has not landed")
+    hosted = request.app[SERVICES].hosted
+    repository = hosted_repository(request, path, Action.DELETE)
+    await hosted.delete_blob(repository, parse_digest(path.item))
+    return _deleted(request)
 
 
 def hosted_repository(request: web.Request, path: ResourcePath, action: Action) -> Repository:
@@ -37,3 +86,50 @@ def hosted_repository(request: web.Request, path: ResourcePath, action: Action) 
     repository = request.app[SERVICES].router.hosted(path.name, namespaces(request))
     require(request, action)
     return repository
+
+
+@contextmanager
+def _changing(request: web.Request) -> Iterator[None]:
+    """Whatever comes of it, nothing that was answered before is answered after it."""
+    try:
+        yield
+    finally:
+        request.app[PREPARED].forget()
+
+
+def _written_reference(text: str) -> Reference:
+    return parse_digest(text) if is_digest_like(text) else parse_tag(text)
+
+
+def _accepted(
+    request: web.Request, pushed: PushedManifest, acceptance: Acceptance
+) -> CIMultiDict[str]:
+    digest = acceptance.descriptor.digest
+    location = f"/v2/{pushed.repository.name}/manifests/{digest}"
+    names = namespaces(request)
+    headers = CIMultiDict(
+        _headers(request)
+        | {
+            # Without it the name might mean another registry's.
+            "Location": f"{location}?ns={names[0]}" if names else location,
+            "Docker-Content-Digest": str(digest),
+        }
+    )
+    if acceptance.subject is not None:
+        headers["OCI-Subject"] = str(acceptance.subject)
+    for tag in pushed.tags:
+        headers.add("OCI-Tag", tag.value)
+    return headers
+
+
+def _deleted(request: web.Request) -> web.Response:
+    return web.Response(status=202, headers=_headers(request))
+
+
+def _headers(request: web.Request) -> dict[str, str]:
+    return {
+        "Content-Length": "0",
+        "X-Content-Type-Options": "nosniff",
+        API_VERSION[0]: API_VERSION[1],
+        "Server": "mirror",
+    } | namespace_header(request)

@@ -11,13 +11,14 @@ from mirror.registry.answer import Handling
 
 def list_response(
     request: web.Request,
-    repository: Repository,
+    repository: Repository | None,
     handling: Handling,
     body: bytes,
     media_type: str = "application/json",
 ) -> web.Response:
-    """The same for ``GET`` and ``HEAD``, save for the body."""
-    request.app[SERVICES].statistics.answered(repository.upstream, "other", handling.result)
+    """The same for ``GET`` and ``HEAD``, save for the body. No repository: about all of them."""
+    upstream = None if repository is None else repository.upstream
+    request.app[SERVICES].statistics.answered(upstream, "other", handling.result)
     headers = {
         "Content-Type": media_type,
         "Content-Length": str(len(body)),

@@ -1,8 +1,11 @@
 """``GET`` and ``HEAD /v2/<name>/manifests/<reference>``."""
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from mirror.api.access_log import logged_path
+from mirror.api.announcing import announce_manifest_pull, asker_of
 from mirror.api.headers import (
     API_VERSION,
     FOR_EVER,
@@ -17,7 +20,8 @@ from mirror.api.prepared import PreparedAnswers, Question
 from mirror.api.request import namespace_header, route_of
 from mirror.api.services import SERVICES, Services
 from mirror.oci.digest import Digest
-from mirror.oci.reference import Reference, parse_reference
+from mirror.oci.media_type import bare
+from mirror.oci.reference import Reference, Tag, parse_reference
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.routing import Route
 
@@ -26,8 +30,11 @@ PREPARED: web.AppKey[PreparedAnswers] = web.AppKey("prepared", PreparedAnswers)
 
 async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     services = request.app[SERVICES]
+    changes = request.app[PREPARED].changes
     route = route_of(request, path.name, "manifest")
     reference = parse_reference(path.item)
+    if _looks_whether_to_push(request, route):
+        route = replace(route, fallback=None, kept_out=None)
     answer = services.manifests.peek(route, reference)
     if answer is None:
         answer = await _answer(services, route, reference, content=request.method == "GET")
@@ -37,10 +44,26 @@ async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
         count_manifest(services, answer, sent=False)
         return web.Response(status=304, headers=without_content(headers))
     count_manifest(services, answer, sent=request.method == "GET")
-    question = Question(request.method, request.raw_path, logged_path(request))
-    request.app[PREPARED].keep(question, headers, answer)
+    tag = reference if isinstance(reference, Tag) else None
+    announce_manifest_pull(services, answer, tag, lambda: asker_of(request))
+    if request.method == "GET" or route.fallback is None:
+        question = Question(request.method, request.raw_path, logged_path(request), tag)
+        request.app[PREPARED].keep(question, headers, answer, changes)
     body = answer.content if request.method == "GET" else None
     return web.Response(body=body, headers=headers)
+
+
+def _looks_whether_to_push(request: web.Request, route: Route) -> bool:
+    """Whether a client would take a yes for a reason to push nothing.
+
+    A name that is not known here may stand for one of the default upstream: what is there is not
+    here. Who pulls names every type it can take; containerd, before it pushes, the one it has.
+    """
+    if request.method != "HEAD" or (route.fallback is None and route.kept_out is None):
+        return False
+    accepted = ",".join(request.headers.getall("Accept", ())).split(",")
+    types = {bare(text) for text in accepted}
+    return len(types) == len(("one", "*/*")) and "*/*" in types
 
 
 async def _answer(

@@ -14,13 +14,15 @@ class Resource(Enum):
     UPLOAD = "uploads"
     TAGS = "tags"
     REFERRERS = "referrers"
+    CATALOG = "_catalog"
 
 
 @dataclass(frozen=True, slots=True)
 class ResourcePath:
     """``name`` and ``item`` as they stand in the path, percent-decoded and not yet checked.
 
-    ``item`` is a reference, a digest or an upload's id; empty where the path has none.
+    ``item`` is a reference, a digest or an upload's id; empty where the path has none. So is the
+    name of what is about all repositories.
     """
 
     resource: Resource
@@ -32,6 +34,8 @@ def parse_path(path: str) -> ResourcePath | None:
     """What follows ``/v2/``; ``None`` when it is nothing the specification knows."""
     parts = path.split("/")
     match parts:
+        case ["_catalog"]:
+            return ResourcePath(Resource.CATALOG, "", "")
         case [*name, "tags", "list"]:
             found = ResourcePath(Resource.TAGS, "/".join(name), "")
         case [*name, "blobs", "uploads"]:

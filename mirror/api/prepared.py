@@ -2,7 +2,8 @@
 
 A pull-through cache answers the same few manifests over and over. What the handlers rendered for
 one request is kept, head and body, and sent again for an equal one, without parsing either anew.
-A second is short enough that nothing ever has to be taken back.
+A second is short enough that nothing has to be taken back, save what is hosted: who has pushed
+or deleted something may rely on it at once.
 """
 
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 
+from mirror.oci.reference import Tag
 from mirror.ports.clock import Clock
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.statistics import Result
@@ -27,7 +29,8 @@ LARGEST = 64 * 1024
 class PreparedAnswer:
     """``content`` is all that goes over the wire; ``sent`` the bytes of it that are the body.
 
-    ``until`` is in monotonic time. ``path`` and ``cache`` are what the access log says of it.
+    ``until`` is in monotonic time. ``path`` and ``cache`` are what the access log says of it,
+    ``tag`` is what was asked for, if it was one.
     """
 
     content: bytes
@@ -36,6 +39,7 @@ class PreparedAnswer:
     method: str
     path: str
     cache: str
+    tag: Tag | None
     answer: ManifestAnswer
 
 
@@ -46,6 +50,7 @@ class Question:
     method: str
     target: str
     path: str
+    tag: Tag | None = None
 
     @property
     def line(self) -> bytes:
@@ -58,6 +63,17 @@ class PreparedAnswers:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._answers: dict[bytes, PreparedAnswer] = {}
+        self._changes = 0
+
+    @property
+    def changes(self) -> int:
+        """How often all was forgotten. An answer from before a change is not kept after it."""
+        return self._changes
+
+    def forget(self) -> None:
+        """Something that is hosted has changed."""
+        self._changes += 1
+        self._answers.clear()
 
     def find(self, request_line: bytes) -> PreparedAnswer | None:
         prepared = self._answers.get(request_line)
@@ -65,9 +81,14 @@ class PreparedAnswers:
             return None
         return prepared
 
-    def keep(self, question: Question, headers: Mapping[str, str], answer: ManifestAnswer) -> None:
-        """Keep a 200 with these headers, if it stays right for as long as it would be kept."""
-        if not _lasts(answer) or answer.content is None:
+    def keep(
+        self, question: Question, headers: Mapping[str, str], answer: ManifestAnswer, changes: int
+    ) -> None:
+        """Keep a 200 with these headers, if it stays right for as long as it would be kept.
+
+        ``changes`` is what it was before the answer was looked for.
+        """
+        if changes != self._changes or not _lasts(answer) or answer.content is None:
             return
         if len(self._answers) >= MOST:
             self._answers.clear()
@@ -79,15 +100,16 @@ class PreparedAnswers:
             method=question.method,
             path=question.path,
             cache=headers["Cache-Status"],
+            tag=question.tag,
             answer=answer,
         )
 
 
 def _lasts(answer: ManifestAnswer) -> bool:
-    """Whether it is a hit, small, and fresh for longer than it would be kept."""
+    """Whether it is at hand, small, and fresh for longer than it would be kept."""
     ttl = answer.handling.ttl
     return (
-        answer.handling.result is Result.HIT
+        answer.handling.result in {Result.HIT, Result.HOSTED}
         and answer.descriptor.size <= LARGEST
         and (ttl is None or ttl > LIFETIME)
     )

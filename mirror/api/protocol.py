@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from aiohttp import StreamReader, web
 
+from mirror.api.access_log import client_address
 from mirror.api.errors import error_response, of_framework
+from mirror.api.tls_probes import TlsProbes, is_tls
 from mirror.oci.errors import NameInvalid, Unknown
 
 log = logging.getLogger(__name__)
@@ -25,7 +28,13 @@ class RegistryProtocol(web.RequestHandler):
     like a registry. Overriding is the only way it offers.
     """
 
-    __slots__ = ("_last_body",)
+    __slots__ = ("_begins", "_is_tls", "_last_body", "_tls_probes")
+
+    def __init__(self, manager: web.Server, tls_probes: TlsProbes, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._tls_probes = tls_probes
+        self._begins = True
+        self._is_tls = False
 
     @property
     def received(self) -> int:
@@ -42,6 +51,8 @@ class RegistryProtocol(web.RequestHandler):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
+        if self._begins:
+            self._begins, self._is_tls = False, is_tls(data)
         super().data_received(data)
         if not self._messages:
             return
@@ -72,10 +83,23 @@ class RegistryProtocol(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, another cannot follow")
         if status < FIRST_SERVER_ERROR:
-            log.info("refused a malformed request: %s", type(exc).__name__)
+            self._tell_of_malformed(exc)
             response = error_response(NameInvalid("malformed HTTP request"), status=status)
         else:
             log.error("a request failed", exc_info=exc)
             response = error_response(Unknown("the mirror failed; its log says why"))
         response.force_close()
         return response
+
+    def log_access(
+        self, request: web.BaseRequest, response: web.StreamResponse, time: float | None
+    ) -> None:
+        """A line for each request, which a TLS handshake is not."""
+        if not self._is_tls:
+            super().log_access(request, response, time)
+
+    def _tell_of_malformed(self, error: BaseException | None) -> None:
+        if self._is_tls:
+            self._tls_probes.met(client_address(self.transport))
+        else:
+            log.info("refused a malformed request: %s", type(error).__name__)

@@ -8,6 +8,7 @@ import logging
 from aiohttp import web
 
 from mirror.api.blobs import get_blob
+from mirror.api.catalog import get_catalog
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
 from mirror.api.hosting import delete_blob, delete_manifest, put_manifest
@@ -71,6 +72,8 @@ async def _pull(request: web.Request, path: ResourcePath) -> web.StreamResponse:
             return await get_tags(request, path)
         case Resource.REFERRERS:
             return await get_referrers(request, path)
+        case Resource.CATALOG:
+            return await get_catalog(request)
     raise NameUnknown("no such path in the registry API")
 
 
@@ -101,8 +104,9 @@ def _is_ours(request: web.Request) -> bool:
 
 
 def _unsupported(request: web.Request, path: ResourcePath) -> web.Response:
-    # The name is judged first: a malformed one is its sender's mistake whatever the method.
-    route_of(request, path.name)
+    if path.resource is not Resource.CATALOG:
+        # The name is judged first: a malformed one is its sender's mistake whatever the method.
+        route_of(request, path.name)
     allowed = {
         Resource.MANIFEST: (*PULLING, "PUT", "DELETE"),
         Resource.BLOB: (*PULLING, "DELETE"),

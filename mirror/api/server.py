@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from mirror.api.access_log import AccessLine, AccessSink, access_logger, client_address
-from mirror.api.connection import Connection, Patience, PlainHeads, ShortWay
+from mirror.api.announcing import announce_manifest_pull, asker_on
+from mirror.api.connection import Connection, Patience, PlainHeads, ShortWay, host_of
 from mirror.api.listener import Listener, ListenError
 from mirror.api.manifests import PREPARED, count_manifest
 from mirror.api.prepared import PreparedAnswer
 from mirror.api.protocol import RegistryProtocol
 from mirror.api.services import SERVICES
+from mirror.api.tls_probes import TlsProbes
 
 __all__ = ["ListenError", "Server", "ServerSettings"]
 
@@ -42,6 +44,7 @@ class Server:
         )
         self._sink = sink
         self._services = application[SERVICES]
+        self._tls_probes = TlsProbes(self._services.clock)
         self._access_log = access_logger(sink, self._services.clock, _answered)
         self._short_way = ShortWay(application[PREPARED], PlainHeads(), self._sent)
         self._patience = Patience(settings.keepalive, self._services.write_timeout.total_seconds())
@@ -68,6 +71,7 @@ class Server:
             raise ListenError("the server is stopping")
         framework = RegistryProtocol(
             server,
+            self._tls_probes,
             loop=asyncio.get_running_loop(),
             access_log_class=self._access_log,
             keepalive_timeout=self._settings.keepalive,
@@ -77,9 +81,17 @@ class Server:
         )
         return Connection(framework, self._short_way, self._patience)
 
-    def _sent(self, prepared: PreparedAnswer, transport: asyncio.Transport, agent: str) -> None:
+    def _sent(
+        self, prepared: PreparedAnswer, transport: asyncio.Transport, agent: str, head: bytes
+    ) -> None:
         """Count and log what did not pass the handlers."""
         count_manifest(self._services, prepared.answer, sent=prepared.sent > 0)
+        announce_manifest_pull(
+            self._services,
+            prepared.answer,
+            prepared.tag,
+            lambda: asker_on(transport, host_of(head), prepared.method, agent),
+        )
         line = AccessLine(
             time=self._services.clock.now(),
             client=client_address(transport),

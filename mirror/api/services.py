@@ -1,6 +1,6 @@
 """What the handlers call: one use case each, put together by the composition root."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -10,30 +10,34 @@ from mirror.ports.access import AccessPolicy
 from mirror.ports.blobs import BlobStore
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import Inventory
-from mirror.registry.blobs import Blobs
+from mirror.registry.catalog import RepositoryCatalog
+from mirror.registry.deliveries import EndpointStatus
+from mirror.registry.events import Events
+from mirror.registry.hosted import Hosted
 from mirror.registry.housekeeping import Housekeeping
 from mirror.registry.in_use import InUse
-from mirror.registry.manifests import Manifests
 from mirror.registry.proxied import ProxiedRegistries
-from mirror.registry.referrers import Referrers
 from mirror.registry.room import Limits
+from mirror.registry.routed import RoutedBlobs, RoutedManifests, RoutedReferrers, RoutedTags
 from mirror.registry.routing import Router
 from mirror.registry.statistics import Statistics
-from mirror.registry.tags import Tags
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
     """``ready`` says why the server cannot serve, ``None`` when it can. A client that takes next
     to nothing for ``write_timeout`` is cut off. ``instance`` is in the ``Via`` header of our own
-    requests.
+    requests. ``events`` is ``None`` where nobody wants to hear of any, ``webhooks`` tells how it
+    goes with each.
     """
 
     router: Router
-    manifests: Manifests
-    blobs: Blobs
-    tags: Tags
-    referrers: Referrers
+    manifests: RoutedManifests
+    blobs: RoutedBlobs
+    tags: RoutedTags
+    referrers: RoutedReferrers
+    hosted: Hosted
+    catalog: RepositoryCatalog
     in_use: InUse
     registries: ProxiedRegistries
     housekeeping: Housekeeping
@@ -46,6 +50,8 @@ class Services:
     ready: Callable[[], str | None]
     write_timeout: timedelta
     instance: str | None = None
+    events: Events | None = None
+    webhooks: Callable[[], Mapping[str, EndpointStatus]] = dict
     _started: float = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -32,7 +32,6 @@ async def get_tags(request: web.Request, path: ResourcePath) -> web.Response:
     response = list_response(request, answer.repository, answer.handling, body)
     if answer.goes_on:
         target = f"/v2/{quote(path.name, safe='/:')}/tags/list"
-        names = namespaces(request)
-        namespace = names[0] if names else None
-        response.headers["Link"] = next_link(target, len(tags), tags[-1], namespace)
+        more = {"ns": next(iter(namespaces(request)), None)}
+        response.headers["Link"] = next_link(target, len(tags), tags[-1], more)
     return response

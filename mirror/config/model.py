@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo
 
 from mirror.config.addresses import ListenAddress, parse_listen, parse_network, parse_public_url
-from mirror.config.patterns import parse_repositories
+from mirror.config.patterns import parse_references, parse_repositories
 from mirror.config.problems import shown
 from mirror.config.quantities import (
     parse_capacity,
@@ -56,6 +56,7 @@ class Cache(Section):
 
 class Hosted(Section):
     namespaces: tuple[Annotated[str, reads(parse_repositories)], ...] = ("local/**",)
+    immutable_tags: tuple[Annotated[str, reads(parse_references)], ...] = ()
 
 
 class Auth(Section):

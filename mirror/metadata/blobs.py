@@ -1,12 +1,20 @@
 """Statements about stored blobs and about the repositories that may serve them."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, case, delete, func, select
 
 from mirror.metadata.digests import ensure_digest, forget_unused, id_of_digest
 from mirror.metadata.repositories import ensure_repository, id_of
-from mirror.metadata.schema import BLOB, blob_links, blobs, manifest_references
+from mirror.metadata.schema import (
+    BLOB,
+    LONG_AGO,
+    PROXIED_LINK,
+    blob_links,
+    blobs,
+    manifest_references,
+)
 from mirror.metadata.upsert import insert_into
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord
@@ -53,7 +61,7 @@ def put_blob(
 ) -> None:
     digest_id = ensure_digest(connection, blob.digest)
     store_blob(connection, digest_id, blob.size, stored_at)
-    _link(connection, repository, digest_id)
+    link_blobs(connection, repository, [digest_id], stored_at)
 
 
 def store_blob(connection: Connection, digest_id: int, size: int, stored_at: datetime) -> None:
@@ -72,7 +80,30 @@ def store_blob(connection: Connection, digest_id: int, size: int, stored_at: dat
 
 
 def link_blob(connection: Connection, repository: Repository, digest: Digest) -> None:
-    _link(connection, repository, ensure_digest(connection, digest))
+    link_blobs(connection, repository, [ensure_digest(connection, digest)], LONG_AGO)
+
+
+def link_blobs(
+    connection: Connection, repository: Repository, ids: Sequence[int], at: datetime
+) -> None:
+    """Or renew the links. The age of a proxied repository's is not kept."""
+    if not ids:
+        return
+    owner = ensure_repository(connection, repository)
+    linked_at = at if repository.upstream is None else PROXIED_LINK
+    statement = insert_into(connection, blob_links)
+    new = statement.excluded.linked_at
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[blob_links.c.digest_id, blob_links.c.repository_id],
+            set_={"linked_at": new},
+            where=new > blob_links.c.linked_at,
+        ),
+        [
+            {"digest_id": digest_id, "repository_id": owner, "linked_at": linked_at}
+            for digest_id in dict.fromkeys(ids)
+        ],
+    )
 
 
 def forget_blob(connection: Connection, digest: Digest) -> bool:
@@ -81,8 +112,3 @@ def forget_blob(connection: Connection, digest: Digest) -> bool:
     ).all()
     forget_unused(connection, removed)
     return bool(removed)
-
-
-def _link(connection: Connection, repository: Repository, digest_id: int) -> None:
-    row = {"digest_id": digest_id, "repository_id": ensure_repository(connection, repository)}
-    connection.execute(insert_into(connection, blob_links).on_conflict_do_nothing(), row)

@@ -14,13 +14,13 @@ from mirror.metadata.kept import kept_record
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
+from mirror.ports.hosting import DeadBlob, Facts, Push, PushOutcome, Removal
 from mirror.ports.metadata import (
     BlobRecord,
     Cursor,
     IdleBlob,
     IdleManifest,
     ImageSummary,
-    MetadataStore,
     TagRecord,
     Totals,
     Use,
@@ -41,13 +41,13 @@ class CacheSizes:
 
 
 class CachedMetadata:
-    """A ``MetadataStore`` and its ``QuickFacts``.
+    """All ``Facts`` and their ``QuickFacts``.
 
     A write goes on when its caller is cancelled: only when it has ended is it known what to
     forget.
     """
 
-    def __init__(self, store: MetadataStore, sizes: CacheSizes | None = None) -> None:
+    def __init__(self, store: Facts, sizes: CacheSizes | None = None) -> None:
         limits = sizes or CacheSizes()
         self._store = store
         self._tags: FactCache[Tag, TagRecord] = FactCache(limits.tags)
@@ -152,6 +152,51 @@ class CachedMetadata:
     ) -> tuple[Sequence[ImageSummary], str | None]:
         return await self._store.list_images(repository, after, limit)
 
+    async def push_manifest(self, push: Push) -> PushOutcome:
+        return await self._finish(self._push_manifest(push))
+
+    async def remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
+        return await self._finish(self._remove_manifest(repository, digest))
+
+    async def mount_blob(
+        self, repository: Repository, digest: Digest, at: datetime
+    ) -> BlobRecord | None:
+        return await self._store.mount_blob(repository, digest, at)
+
+    async def renew_link(
+        self, repository: Repository, digest: Digest, at: datetime
+    ) -> BlobRecord | None:
+        return await self._store.renew_link(repository, digest, at)
+
+    async def unlink_blob(self, repository: Repository, digest: Digest) -> Removal:
+        return await self._finish(self._unlink_blob(repository, digest))
+
+    async def list_owners(self, digest: Digest, limit: int) -> Sequence[Repository]:
+        return await self._store.list_owners(digest, limit)
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, after: Digest | None, limit: int
+    ) -> Sequence[Descriptor]:
+        return await self._store.list_referrers(repository, subject, after, limit)
+
+    async def list_repositories(
+        self, after: str | None, limit: int, *, hosted_only: bool = False
+    ) -> Sequence[Repository]:
+        return await self._store.list_repositories(after, limit, hosted_only=hosted_only)
+
+    async def list_dead_blobs(
+        self, unless_after: datetime, after: Digest | None, limit: int
+    ) -> Sequence[DeadBlob]:
+        return await self._store.list_dead_blobs(unless_after, after, limit)
+
+    async def collect_blobs(
+        self, digests: Sequence[Digest], unless_after: datetime
+    ) -> Sequence[BlobRecord]:
+        return await self._finish(self._collect_blobs(digests, unless_after))
+
+    async def collect_links(self, unless_after: datetime, limit: int) -> int:
+        return await self._finish(self._collect_links(unless_after, limit))
+
     async def close(self) -> None:
         """After the writes that go on, close the store."""
         if self._writes:
@@ -190,6 +235,46 @@ class CachedMetadata:
             for digest in blobs:
                 self._blobs.forget_everywhere(digest)
 
+    async def _push_manifest(self, push: Push) -> PushOutcome:
+        """What was linked anew was not remembered; what the tags say now is known to the store."""
+        try:
+            return await self._store.push_manifest(push)
+        finally:
+            for tag in push.tags:
+                self._tags.forget(push.repository, tag)
+
+    async def _remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
+        """The links stay, but their sizes may have been explained by this manifest."""
+        try:
+            return await self._store.remove_manifest(repository, digest)
+        finally:
+            self._manifests.forget(repository, digest)
+            self._tags.forget_repository(repository)
+            self._linked_sizes.forget_repository(repository)
+
+    async def _unlink_blob(self, repository: Repository, digest: Digest) -> Removal:
+        try:
+            return await self._store.unlink_blob(repository, digest)
+        finally:
+            self._blobs.forget(repository, digest)
+
+    async def _collect_blobs(
+        self, digests: Sequence[Digest], unless_after: datetime
+    ) -> Sequence[BlobRecord]:
+        """Also one that stayed is asked for again: that it did is known only after the change."""
+        try:
+            return await self._store.collect_blobs(digests, unless_after)
+        finally:
+            for digest in digests:
+                self._blobs.forget_everywhere(digest)
+
+    async def _collect_links(self, unless_after: datetime, limit: int) -> int:
+        """Which links went is not known here: all those of hosted repositories may have."""
+        try:
+            return await self._store.collect_links(unless_after, limit)
+        finally:
+            self._blobs.forget_where(_is_hosted)
+
     def _forget_manifest(self, repository: Repository, digest: Digest) -> None:
         """Which tags and links go with it is not known here: all of the repository may."""
         self._manifests.forget(repository, digest)
@@ -207,3 +292,7 @@ class CachedMetadata:
         self._writes.discard(write)
         if not write.cancelled():
             write.exception()  # nobody may be left to take it
+
+
+def _is_hosted(repository: Repository) -> bool:
+    return repository.upstream is None

@@ -1,18 +1,14 @@
 """Rows of digests: the numbers that other rows have for them."""
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import Connection, ScalarSelect, delete, exists, select, type_coerce
 
 from mirror.metadata.columns import PlainText
+from mirror.metadata.parts import in_parts
 from mirror.metadata.schema import blob_links, blobs, digests, manifest_references
 from mirror.metadata.upsert import insert_into
 from mirror.oci.digest import Digest
-
-T = TypeVar("T")
-
-_PARAMETERS = 500
 
 
 def id_of_digest(digest: Digest) -> ScalarSelect[int]:
@@ -56,9 +52,3 @@ _is_unused = (
     ~exists(blob_links.c.digest_id).where(blob_links.c.digest_id == digests.c.id),
     ~exists(manifest_references.c.kind).where(manifest_references.c.child_id == digests.c.id),
 )
-
-
-def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """As many as one statement takes."""
-    for start in range(0, len(items), _PARAMETERS):
-        yield items[start : start + _PARAMETERS]

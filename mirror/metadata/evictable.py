@@ -21,15 +21,20 @@ def is_evictable_manifest() -> Sequence[ColumnElement[bool]]:
 
 def is_evictable_blob() -> Sequence[ColumnElement[bool]]:
     """Of a row of ``blobs``: no manifest needs it, and no hosted repository links it."""
-    need = manifest_references.alias("need")
     link = blob_links.alias("link")
     owner = repositories.alias("owner")
-    # Naming a column, not all of them, lets an index answer alone.
     return (
-        ~exists(need.c.kind).where(need.c.child_id == blobs.c.digest_id, need.c.kind.in_(NEEDS)),
+        ~is_needed(),
         ~exists(link.c.digest_id).where(
             link.c.digest_id == blobs.c.digest_id,
             owner.c.id == link.c.repository_id,
             owner.c.upstream == HOSTED,
         ),
     )
+
+
+def is_needed() -> ColumnElement[bool]:
+    """Of a row of ``blobs``: some manifest needs it, whichever repository has that."""
+    need = manifest_references.alias("need")
+    # Naming a column, not all of them, lets an index answer alone.
+    return exists(need.c.kind).where(need.c.child_id == blobs.c.digest_id, need.c.kind.in_(NEEDS))

@@ -1,15 +1,16 @@
 """Statements that remove what may go, after one more look at whether it may."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 
-from mirror.metadata.digests import forget_unused, ids_of, in_parts
 from mirror.metadata.evictable import is_evictable_blob, is_evictable_manifest
 from mirror.metadata.manifests import remove_manifests
+from mirror.metadata.parts import in_parts
+from mirror.metadata.removal import remove_blobs
 from mirror.metadata.repositories import repository_from
-from mirror.metadata.schema import blob_links, blobs, manifests, repositories
+from mirror.metadata.schema import blobs, manifests, repositories
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord, IdleManifest
 
@@ -22,13 +23,8 @@ def evict(
 ) -> Sequence[BlobRecord]:
     for some in in_parts(idle):
         _remove_manifests(connection, some, unless_used_after)
-    named = {number: digest for digest, number in ids_of(connection, digests).items()}
-    # In the order of their numbers: neighbours share pages.
-    return [
-        blob
-        for some in in_parts(sorted(named))
-        for blob in _remove_blobs(connection, some, named, unless_used_after)
-    ]
+    may_go = (blobs.c.last_used_at <= unless_used_after, *is_evictable_blob())
+    return remove_blobs(connection, digests, may_go)
 
 
 def _remove_manifests(
@@ -49,24 +45,3 @@ def _remove_manifests(
     ]
     if ids:
         remove_manifests(connection, ids)
-
-
-def _remove_blobs(
-    connection: Connection,
-    ids: Sequence[int],
-    named: Mapping[int, Digest],
-    unless_used_after: datetime,
-) -> list[BlobRecord]:
-    removed = connection.execute(
-        delete(blobs)
-        .where(
-            blobs.c.digest_id.in_(ids),
-            blobs.c.last_used_at <= unless_used_after,
-            *is_evictable_blob(),
-        )
-        .returning(blobs.c.digest_id, blobs.c.size)
-    ).all()
-    gone = [row[0] for row in removed]
-    connection.execute(delete(blob_links).where(blob_links.c.digest_id.in_(gone)))
-    forget_unused(connection, gone)
-    return [BlobRecord(named[row[0]], row[1]) for row in removed]

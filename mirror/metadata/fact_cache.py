@@ -92,6 +92,12 @@ class FactCache(Generic[K, V]):
         for key in tuple(self._keys.get(repository, ())):
             self._drop(repository, key)
 
+    def forget_where(self, covers: Callable[[Repository], bool]) -> None:
+        """About every repository of which that is so."""
+        asked = {question.repository for asking in self._questions.values() for question in asking}
+        for repository in filter(covers, asked | self._keys.keys()):
+            self.forget_repository(repository)
+
     def forget_everywhere(self, key: K) -> None:
         for question in self._questions.get(key, ()):
             question.is_overtaken = True

@@ -16,7 +16,8 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 """Statements that belong together. Runs in the thread: what it uses besides must be its alone."""
 
-Explain = Callable[[SQLAlchemyError], MetadataError]
+Explain = Callable[[SQLAlchemyError | UnicodeDecodeError], MetadataError]
+"""What to tell. Of a damaged database even the message of an error may be no text."""
 
 
 class Lane:
@@ -95,5 +96,5 @@ class Lane:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, UnicodeDecodeError) as error:
             raise self._explain(error) from error

@@ -14,8 +14,9 @@ from sqlalchemy import (
     tuple_,
 )
 
-from mirror.metadata.blobs import store_blob
-from mirror.metadata.digests import ensure_digests, forget_unused, in_parts
+from mirror.metadata.blobs import link_blobs, store_blob
+from mirror.metadata.digests import ensure_digests, forget_unused
+from mirror.metadata.parts import in_parts
 from mirror.metadata.repositories import ensure_repository, id_of
 from mirror.metadata.schema import (
     BLOB,
@@ -72,13 +73,8 @@ def put_manifest(
             for kind, part in parts
         ],
     )
-    links = [
-        {"digest_id": ids[part.digest], "repository_id": repository_id}
-        for kind, part in parts
-        if kind == BLOB
-    ]
-    if links:
-        connection.execute(insert_into(connection, blob_links).on_conflict_do_nothing(), links)
+    linked = [ids[part.digest] for kind, part in parts if kind == BLOB]
+    link_blobs(connection, repository, linked, stored_at)
 
 
 def delete_manifest(connection: Connection, repository: Repository, digest: Digest) -> bool:
@@ -98,14 +94,14 @@ def delete_manifest(connection: Connection, repository: Repository, digest: Dige
 def remove_manifests(connection: Connection, ids: Sequence[int]) -> None:
     """Also their tags, and the links of blobs that nothing else in the repository refers to."""
     for some in in_parts(ids):
-        _remove(connection, some)
+        connection.execute(_DELETE_LINKS, {"ids": some})
+        remove_but_links(connection, some)
 
 
-def _remove(connection: Connection, ids: Sequence[int]) -> None:
+def remove_but_links(connection: Connection, ids: Sequence[int]) -> None:
     gone = {"ids": ids}
     not_stored = connection.scalars(_NOT_STORED, gone).all()
     connection.execute(_DELETE_TAGS, gone)
-    connection.execute(_DELETE_LINKS, gone)
     connection.execute(_DELETE, gone)
     forget_unused(connection, not_stored)
 

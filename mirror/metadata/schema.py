@@ -8,6 +8,8 @@ known, so what came together, and goes together, lies together: an eviction chan
 many rows where it would change one for each. Only the unique text itself is in no such order.
 """
 
+from datetime import UTC, datetime, timedelta
+
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -18,6 +20,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    text,
 )
 
 from mirror.metadata.columns import DigestText, PlainText, RowId, Time
@@ -34,6 +37,12 @@ NEEDS = (BLOB, SELF)
 
 HOSTED = ""
 """The upstream of a hosted repository: NULL would make unique keys of it pointless."""
+
+PROXIED_LINK = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a proxied repository was linked to a blob: never asked, and outside the index."""
+
+LONG_AGO = PROXIED_LINK + timedelta(microseconds=1)
+"""When a hosted repository was linked to a blob, as far as nobody said."""
 
 metadata = MetaData(
     naming_convention={
@@ -135,6 +144,16 @@ blob_links = Table(
     metadata,
     Column("digest_id", ForeignKey("digests.id"), primary_key=True),
     Column("repository_id", ForeignKey("repositories.id"), primary_key=True),
+    Column("linked_at", Time, nullable=False, server_default=text("0")),
+    # Links of hosted repositories, and those alone: only they are looked for by their age.
+    Index(
+        None,
+        "linked_at",
+        "digest_id",
+        "repository_id",
+        sqlite_where=text("linked_at > 0"),
+        postgresql_where=text("linked_at > 0"),
+    ),
     sqlite_with_rowid=False,
 )
 
@@ -143,4 +162,26 @@ counters = Table(
     metadata,
     Column("name", PlainText, primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+# Events wait for each endpoint on their own, so that one that is dead is in nobody's way. Numbers
+# are not used again, also when a queue was empty meanwhile.
+event_queues = Table(
+    "event_queues",
+    metadata,
+    Column("endpoint", PlainText, primary_key=True),
+    Column("last_number", BigInteger, nullable=False),
+    Column("failures", BigInteger, nullable=False),
+    Column("retry_at", Time),
+    sqlite_with_rowid=False,
+)
+
+queued_events = Table(
+    "queued_events",
+    metadata,
+    Column("endpoint", ForeignKey("event_queues.endpoint", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("queued_at", Time, nullable=False),
+    Column("event", PlainText, nullable=False),
+    sqlite_with_rowid=False,
 )

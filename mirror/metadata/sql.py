@@ -1,4 +1,4 @@
-"""The facts in a SQL database: every method of the port, each one transaction.
+"""The facts in a SQL database: every method of the ports, each one transaction.
 
 The statements are in the modules named after what they are about.
 """
@@ -9,11 +9,16 @@ from pathlib import Path
 
 from mirror.metadata import (
     blobs,
+    catalog,
+    collection,
     eviction,
     idle_blobs,
     idle_manifests,
     inventory,
     manifests,
+    pushes,
+    referrers,
+    stale_links,
     tags,
     usage,
 )
@@ -22,6 +27,7 @@ from mirror.metadata.sqlite_database import PATIENCE, open_sqlite_database
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
+from mirror.ports.hosting import DeadBlob, Push, PushOutcome, Removal
 from mirror.ports.metadata import (
     BlobRecord,
     Cursor,
@@ -46,7 +52,10 @@ async def open_sqlite(path: Path, patience: timedelta = PATIENCE) -> "SqlMetadat
 
 
 class SqlMetadata:
-    """A ``MetadataStore``. A call that is cancelled once it has begun is still carried out."""
+    """All ``mirror.ports.hosting.Facts``.
+
+    A transaction whose caller is cancelled once it has begun is still carried out.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -134,6 +143,72 @@ class SqlMetadata:
         self, repository: Repository | None, after: str | None, limit: int
     ) -> tuple[Sequence[ImageSummary], str | None]:
         return await self._database.scan(inventory.list_images, repository, after, limit)
+
+    async def push_manifest(self, push: Push) -> PushOutcome:
+        return await self._database.write(pushes.push_manifest, push)
+
+    async def remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
+        return await self._database.write(pushes.remove_manifest, repository, digest)
+
+    async def mount_blob(
+        self, repository: Repository, digest: Digest, at: datetime
+    ) -> BlobRecord | None:
+        return await self._database.write(pushes.mount_blob, repository, digest, at)
+
+    async def renew_link(
+        self, repository: Repository, digest: Digest, at: datetime
+    ) -> BlobRecord | None:
+        return await self._database.write(pushes.renew_link, repository, digest, at)
+
+    async def unlink_blob(self, repository: Repository, digest: Digest) -> Removal:
+        return await self._database.write(pushes.unlink_blob, repository, digest)
+
+    async def list_owners(self, digest: Digest, limit: int) -> Sequence[Repository]:
+        return await self._database.read(pushes.list_owners, digest, limit)
+
+    async def list_referrers(
+        self, repository: Repository, subject: Digest, after: Digest | None, limit: int
+    ) -> Sequence[Descriptor]:
+        return await self._database.scan(
+            referrers.list_referrers, repository, subject, after, limit
+        )
+
+    async def list_repositories(
+        self, after: str | None, limit: int, *, hosted_only: bool = False
+    ) -> Sequence[Repository]:
+        return await self._database.scan(
+            catalog.list_repositories, after, limit, hosted_only=hosted_only
+        )
+
+    async def list_dead_blobs(
+        self, unless_after: datetime, after: Digest | None, limit: int
+    ) -> Sequence[DeadBlob]:
+        """One transaction for each slice: whoever else scans gets in between."""
+        found: list[DeadBlob] = []
+        start: str | None = collection.BEFORE_ALL if after is None else str(after)
+        while start is not None and len(found) < limit:
+            some, start = await self._database.scan(
+                collection.list_dead_blobs, unless_after, start, limit - len(found)
+            )
+            found += some
+        return found
+
+    async def collect_blobs(
+        self, digests: Sequence[Digest], unless_after: datetime
+    ) -> Sequence[BlobRecord]:
+        return await self._database.write(collection.collect_blobs, digests, unless_after)
+
+    async def collect_links(self, unless_after: datetime, limit: int) -> int:
+        """Looks for them a slice at a time; nobody who writes waits for that."""
+        count = 0
+        start: stale_links.Link | None = stale_links.BEFORE_ALL
+        while start is not None and count < limit:
+            stale, start = await self._database.scan(
+                stale_links.list_stale_links, unless_after, start, limit - count
+            )
+            if stale:
+                count += await self._database.write(stale_links.remove_links, stale, unless_after)
+        return count
 
     async def close(self) -> None:
         await self._database.close()

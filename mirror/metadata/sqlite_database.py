@@ -186,14 +186,14 @@ def _begin(statement: str, connection: Connection) -> None:
     connection.exec_driver_sql(statement)
 
 
-def _explain(path: Path, error: SQLAlchemyError) -> MetadataError:
+def _explain(path: Path, error: SQLAlchemyError | UnicodeDecodeError) -> MetadataError:
     cause = error.orig if isinstance(error, DBAPIError) else None
     # Errors that the driver makes up itself have no name.
     name = getattr(cause, "sqlite_errorname", "")
     kind = "_".join(name.split("_")[:2])
-    if kind in _DAMAGED:
+    if kind in _DAMAGED or isinstance(error, UnicodeDecodeError):
         return MetadataError(
-            f"{path} is damaged ({cause}). Stop the server, move the file away together with its"
+            f"{path} is damaged ({cause or error}). Stop the server, move the file away together with its"
             " -wal and -shm, and restore a backup or start without: what is proxied is fetched"
             " again, what is hosted is not."
         )

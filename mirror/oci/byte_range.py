@@ -14,6 +14,10 @@ _REQUESTED = re.compile(
 _ANSWERED = re.compile(
     r"bytes[ \t]+([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)[ \t]*", re.ASCII | re.IGNORECASE
 )
+_UPLOADED = re.compile(
+    r"(?:bytes[ \t]+)?([0-9]{1,18})-([0-9]{1,18})(?:/(?:[0-9]{1,18}|\*))?[ \t]*",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,19 @@ def parse_content_range(text: str) -> tuple[ByteRange, int | None] | None:
     if start >= stop or (size is not None and stop > size):
         return None
     return ByteRange(start, stop), size
+
+
+def parse_upload_range(text: str) -> ByteRange | None:
+    """The ``Content-Range`` of a chunk that is uploaded: ``0-99``, which is no HTTP, and also what
+    HTTP would have, ``bytes 0-99/*``. None if the text names no range that can exist.
+
+    https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-a-blob-in-chunks
+    """
+    match = _UPLOADED.fullmatch(text)
+    if match is None:
+        return None
+    start, stop = int(match[1]), int(match[2]) + 1
+    return ByteRange(start, stop) if start < stop else None
 
 
 def _offset(digits: str) -> int:

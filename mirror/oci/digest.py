@@ -61,16 +61,21 @@ def is_digest_like(text: str) -> bool:
     return ":" in text
 
 
+def parse_algorithm(text: str) -> str:
+    """The name of an algorithm. Raises ``DigestInvalid`` for one that we cannot verify."""
+    if text not in _ALGORITHMS:
+        supported = " or ".join(_ALGORITHMS)
+        raise DigestInvalid(f"digest algorithm {quoted(text)} is unsupported, use {supported}")
+    return text
+
+
 def parse_digest(text: str) -> Digest:
     """Raises ``DigestInvalid``, also for a well-formed digest of an algorithm we cannot verify."""
     match = _GRAMMAR.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         raise DigestInvalid(f"{quoted(text)} is not a digest, which looks like sha256:<64 hex>")
     name, encoded = match.groups()
-    algorithm = _ALGORITHMS.get(name)
-    if algorithm is None:
-        supported = " or ".join(_ALGORITHMS)
-        raise DigestInvalid(f"digest algorithm {quoted(name)} is unsupported, use {supported}")
+    algorithm = _ALGORITHMS[parse_algorithm(name)]
     if algorithm.encoded.fullmatch(encoded) is None:
         length = algorithm.hasher().digest_size * 2
         raise DigestInvalid(f"{quoted(text)} lacks {length} lower-case hex digits after {name}:")

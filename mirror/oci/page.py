@@ -4,6 +4,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -33,14 +34,17 @@ def parse_page(n: str | None, last: str | None, maximum: int) -> Page:
     return Page(_parse_limit(n, maximum) if n else None, _parse_last(last) if last else None)
 
 
-def next_link(path: str, limit: int, last: str, namespace: str | None = None) -> str:
+def next_link(
+    path: str, limit: int, last: str, more: Mapping[str, str | None] | None = None
+) -> str:
     """The ``Link`` header of a page that ends with ``last``; ``path`` is already URL-safe.
 
-    ``namespace`` is the ``ns`` with which the page was asked for.
+    ``more`` are the other parameters with which the page was asked for, those that were.
     """
     query = f"n={limit}&last={quote(last, safe='')}"
-    if namespace is not None:
-        query += f"&ns={quote(namespace, safe='')}"
+    for name, value in (more or {}).items():
+        if value is not None:
+            query += f"&{name}={quote(value, safe='')}"
     return f'<{path}?{query}>; rel="next"'
 
 

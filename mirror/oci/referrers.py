@@ -11,9 +11,11 @@ import msgspec
 from msgspec import Meta, Raw, field
 
 from mirror.oci.digest import Digest, parse_digest
-from mirror.oci.document import parse_document, parse_list
+from mirror.oci.document import is_present, parse_document, parse_list
 from mirror.oci.errors import DigestInvalid
-from mirror.oci.media_type import OCI_INDEX
+from mirror.oci.manifest import Descriptor
+from mirror.oci.media_type import OCI_INDEX, is_index
+from mirror.oci.reference import Tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,35 @@ class _Index(msgspec.Struct, frozen=True):
     manifests: list[Raw]
 
 
+class _Described(msgspec.Struct, frozen=True):
+    """What a manifest says of itself."""
+
+    artifact_type: str | None = field(default=None, name="artifactType")
+    config: Raw = Raw(b"")
+    annotations: Raw = Raw(b"")
+
+
+class _Config(msgspec.Struct, frozen=True):
+    media_type: str = field(name="mediaType")
+
+
+class _Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A descriptor as we write it; the first three are always there."""
+
+    media_type: str = field(name="mediaType")
+    digest: str
+    size: int
+    artifact_type: str | None = field(default=None, name="artifactType")
+    annotations: dict[str, str] | None = None
+
+
 _entries = msgspec.json.Decoder(_Wire)
+_described = msgspec.json.Decoder(_Described)
+_configs = msgspec.json.Decoder(_Config)
+_annotations = msgspec.json.Decoder(dict[str, str])
+
+_LONGEST_ALGORITHM = 32
+_LONGEST_ENCODED = 64
 
 
 def parse_referrers(content: bytes) -> tuple[Referrer, ...] | None:
@@ -60,6 +90,51 @@ def render_referrers(referrers: Iterable[Referrer]) -> bytes:
     """An OCI index of them."""
     entries = [Raw(referrer.content) for referrer in referrers]
     return msgspec.json.encode(_Index(2, OCI_INDEX, entries))
+
+
+def describe_referrer(descriptor: Descriptor, content: bytes) -> Referrer:
+    """The entry for a manifest, with what it says of itself as far as that is well formed."""
+    try:
+        described = _described.decode(content)
+    except (ValueError, RecursionError):
+        described = _Described()
+    artifact_type = _artifact_type(descriptor.media_type, described)
+    entry = _Entry(
+        descriptor.media_type,
+        str(descriptor.digest),
+        descriptor.size,
+        artifact_type or None,
+        _read_annotations(described.annotations) or None,
+    )
+    return Referrer(descriptor.digest, artifact_type, msgspec.json.encode(entry))
+
+
+def referrers_tag(subject: Digest) -> Tag:
+    """The tag under which clients keep the list themselves, where a registry does not.
+
+    https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#referrers-tag-schema
+    """
+    algorithm = subject.algorithm[:_LONGEST_ALGORITHM]
+    return Tag(f"{algorithm}-{subject.encoded[:_LONGEST_ENCODED]}")
+
+
+def _artifact_type(media_type: str, described: _Described) -> str:
+    """Of an image that names none it is the type of its config."""
+    if described.artifact_type or is_index(media_type) or not is_present(described.config):
+        return described.artifact_type or ""
+    try:
+        return _configs.decode(described.config).media_type
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _read_annotations(part: Raw) -> dict[str, str]:
+    if not is_present(part):
+        return {}
+    try:
+        return _annotations.decode(part)
+    except (ValueError, RecursionError):
+        return {}
 
 
 def _referrer(content: bytes) -> Referrer | None:

@@ -167,6 +167,11 @@ class BlobStore(Protocol):
         id.
         """
 
+    async def resume(self, ingest_id: str, unless_before: datetime) -> Ingest | None:
+        """As ``ingest``, but ``None`` when nothing of this id was begun, or when it was last
+        written to before the given time.
+        """
+
     async def put(self, digest: Digest, content: bytes) -> None:
         """Store a small blob whole and durably. Idempotent. Raises as ``Ingest.publish`` does."""
 
@@ -188,8 +193,9 @@ class BlobStore(Protocol):
         A blob arrives again whenever it is published again. Raises StorageError.
         """
 
-    async def sweep_ingests(self, older_than: datetime) -> int:
-        """Remove ingests that are not open and were last written to before; the bytes freed.
+    async def sweep_ingests(self, older_than: datetime, prefix: str = "") -> int:
+        """Remove ingests that are not open and were begun and last written to before; the bytes
+        freed. Only those whose id begins with ``prefix``, and what no id names.
 
         Raises StorageError.
         """

@@ -58,8 +58,9 @@ class TagsAnswer:
 
 @dataclass(frozen=True, slots=True)
 class ReferrersAnswer:
-    """What refers to a manifest."""
+    """What refers to a manifest; ``goes_on_after`` is where the next page begins."""
 
     repository: Repository
     referrers: tuple[Referrer, ...]
     handling: Handling
+    goes_on_after: Digest | None = None

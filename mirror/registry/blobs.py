@@ -20,6 +20,7 @@ from mirror.ports.metadata import BlobLinks, BlobRecord, MetadataError, Use
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream, UpstreamError, UpstreamUnreachable
 from mirror.registry.answer import BlobAnswer, Handling
+from mirror.registry.custody import Custody
 from mirror.registry.fill import Fill, FillPlan
 from mirror.registry.follow import FillFailed
 from mirror.registry.proxied import ProxiedRegistries, stopping
@@ -53,6 +54,7 @@ class BlobPorts:
 
     store: BlobStore
     links: BlobLinks
+    custody: Custody
     registries: ProxiedRegistries
     clock: Clock
     usage: Usage
@@ -167,7 +169,15 @@ class Blobs:
             raise BlobUnknown(detail={"digest": str(found.digest)})
         if record is None and size != found.size:
             return False
-        await _record(links.put_blob(repository, found, self._ports.clock.now()))
+        return await self._record_found(repository, found)
+
+    async def _record_found(self, repository: Repository, found: BlobRecord) -> bool:
+        """Unless its file went since it was opened: it is fetched again then."""
+        ports = self._ports
+        async with ports.custody.arriving(found.digest):
+            if not self._arrived(found.digest):
+                return False
+            await _record(ports.links.put_blob(repository, found, ports.clock.now()))
         return True
 
     async def _is_sound(self, record: BlobRecord, found: BlobRecord) -> bool:
@@ -177,6 +187,11 @@ class Blobs:
         return False
 
     async def _set_aside(self, record: BlobRecord) -> None:
+        with self._ports.custody.leaving([record.digest]) as free:
+            if free:
+                await self._quarantine(record)
+
+    async def _quarantine(self, record: BlobRecord) -> None:
         """Take a file of another length than recorded out of service, to be fetched again."""
         opened = self._open(record.digest)
         if opened is None:
@@ -287,6 +302,7 @@ class Blobs:
             admit=ports.room.make_room,
             received=functools.partial(self._received, repository.upstream or ""),
             stored=functools.partial(self._stored, repository, digest),
+            custody=ports.custody,
             pause=ports.pause,
         )
         owned = self._fills[digest] = _Owned(repository, Fill(plan))

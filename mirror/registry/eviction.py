@@ -18,6 +18,7 @@ from mirror.ports.blobs import BlobStore
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import BlobRecord, EvictionStore, IdleBlob, IdleManifest
 from mirror.ports.repository import Repository
+from mirror.registry.custody import Custody
 from mirror.registry.oldest_first import PAGE, oldest_first
 from mirror.registry.statistics import Statistics
 
@@ -89,6 +90,7 @@ class EvictionPorts:
 
     facts: EvictionStore
     store: BlobStore
+    custody: Custody
     clock: Clock
     statistics: Statistics
     protections: Sequence[Protection]
@@ -240,7 +242,8 @@ class Eviction:
         unneeded = [idle.blob.digest for idle in self._unprotected(plan.unneeded)]
         freed = 0
         for blobs in self._batches([*plan.blobs, *unneeded]):
-            freed += await self._remove(await self._evict((), blobs, unless_used_after))
+            with self._ports.custody.leaving(blobs) as free:
+                freed += await self._remove(await self._evict((), free, unless_used_after))
         return freed
 
     async def _evict(

@@ -15,6 +15,7 @@ from mirror.oci.digest import Digest
 from mirror.ports.blobs import DigestMismatch, Ingest, Piece, StorageError
 from mirror.ports.metadata import MetadataError
 from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
+from mirror.registry.custody import Custody
 from mirror.registry.follow import PROGRESS, RESUMES, WITHHELD, FillFailed, Source, Unstored, follow
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class FillPlan:
     ``size`` is what a manifest says of the blob, ``None`` when no manifest is known; ``measure``
     asks the upstream, where its answer does not tell. ``admit`` makes room for that many bytes and
     raises StorageFull when there is none. ``received`` counts downloaded bytes. ``stored`` is
-    awaited after the blob was published.
+    awaited after the blob was published, both in ``custody``.
     """
 
     digest: Digest
@@ -41,6 +42,7 @@ class FillPlan:
     admit: Callable[[int], Awaitable[None]]
     received: Callable[[int], None]
     stored: Callable[[int], Awaitable[None]]
+    custody: Custody
     pause: Callable[[int], Awaitable[None]]
 
 
@@ -238,8 +240,9 @@ class Fill:
     async def _publish(self, ingest: Ingest) -> None:
         """A failure here costs the copy, not the answers: readers have the file open."""
         try:
-            await ingest.publish(self.digest)
-            await self._plan.stored(ingest.offset)
+            async with self._plan.custody.arriving(self.digest):
+                await ingest.publish(self.digest)
+                await self._plan.stored(ingest.offset)
         except (StorageError, MetadataError) as error:
             log.warning("%s was downloaded but could not be kept: %s", self.digest, error)
         except Exception:

@@ -22,6 +22,7 @@ from mirror.ports.metadata import (
     Use,
 )
 from mirror.ports.repository import Repository
+from mirror.registry.custody import Custody
 from mirror.registry.usage import Usage
 
 log = logging.getLogger(__name__)
@@ -38,11 +39,18 @@ class HeldManifests:
     """Get, keep and forget. The bytes in memory are keyed by digest, so they are never stale."""
 
     def __init__(
-        self, store: BlobStore, facts: Facts, quick: QuickFacts, clock: Clock, usage: Usage
+        self,
+        store: BlobStore,
+        facts: Facts,
+        quick: QuickFacts,
+        custody: Custody,
+        clock: Clock,
+        usage: Usage,
     ) -> None:
         self._store = store
         self._facts = facts
         self._quick = quick
+        self._custody = custody
         self._clock = clock
         self._usage = usage
         self._contents: LRUCache[Digest, bytes] = LRUCache(MEMORY, getsizeof=len)
@@ -82,20 +90,24 @@ class HeldManifests:
         """
         if is_schema1(manifest.media_type):
             return
-        references = parse_references(manifest)
         try:
-            await self._store.put(manifest.digest, manifest.content)
-            await self._facts.put_manifest(
-                repository, manifest.descriptor, references, self._clock.now()
-            )
+            await self._record(repository, manifest)
         except (StorageError, MetadataError) as error:
             log.warning("%s of %s could not be kept: %s", manifest.digest, repository, error)
             return
-        self._remember(manifest.digest, manifest.content)
+        self.remember(manifest.digest, manifest.content)
         self._usage.touch(Use(repository, manifest.digest))
 
     async def close(self) -> None:
         await self._reads.close()
+
+    async def _record(self, repository: Repository, manifest: Manifest) -> None:
+        references = parse_references(manifest)
+        async with self._custody.arriving(manifest.digest):
+            await self._store.put(manifest.digest, manifest.content)
+            await self._facts.put_manifest(
+                repository, manifest.descriptor, references, self._clock.now()
+            )
 
     async def _read(self, digest: Digest) -> bytes | None:
         """From the store, verified. Bytes that rotted are set aside and fetched again."""
@@ -109,17 +121,20 @@ class HeldManifests:
             log.warning("manifest %s could not be read: %s", digest, error)
             return None
         if content is not None:
-            self._remember(digest, content)
+            self.remember(digest, content)
         return content
 
     async def _set_aside(self, digest: Digest, reason: str) -> None:
         """The row first: who finds the file gone fetches it again, and records it anew."""
         try:
-            await self._facts.forget_blob(digest)
-            await self._store.quarantine(digest, reason)
+            with self._custody.leaving([digest]) as free:
+                if free:
+                    await self._facts.forget_blob(digest)
+                    await self._store.quarantine(digest, reason)
         except (MetadataError, StorageError) as error:
             log.warning("manifest %s could not be set aside: %s", digest, error)
 
-    def _remember(self, digest: Digest, content: bytes) -> None:
+    def remember(self, digest: Digest, content: bytes) -> None:
+        """Bytes that are stored."""
         if len(content) <= MEMORY:
             self._contents[digest] = content

@@ -11,8 +11,10 @@ from mirror.oci.digest import Digest
 from mirror.ports.blobs import BlobStore, StorageError, StorageFull
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import BlobLinks, Inventory, MetadataError, UsageStore
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionReport
 from mirror.registry.room import FreeSpace, Limits, Shortage, shortage
+from mirror.registry.shared_ingest import FILLS
 from mirror.registry.statistics import Statistics
 from mirror.registry.usage import Usage
 
@@ -44,6 +46,10 @@ class Pace:
     sweep: float = 6 * 3600.0
 
 
+Sweep = Callable[[], Awaitable[int]]
+"""Removes what nobody will come back for; how many bytes that freed."""
+
+
 class Records(BlobLinks, Inventory, UsageStore, Protocol):
     """What housekeeping reads and writes."""
 
@@ -52,6 +58,7 @@ class Records(BlobLinks, Inventory, UsageStore, Protocol):
 class HousekeepingPorts:
     store: BlobStore
     records: Records
+    custody: Custody
     clock: Clock
     statistics: Statistics
     usage: Usage
@@ -72,9 +79,14 @@ class Housekeeping:
         self._counting = asyncio.Lock()
         self._hopeless_until = float("-inf")
         self._eviction: Eviction | None = None
+        self._sweeps: list[Sweep] = []
 
     def evict_with(self, eviction: Eviction) -> None:
         self._eviction = eviction
+
+    def sweep_with(self, sweep: Sweep) -> None:
+        """Have something more removed whenever what a crash left is."""
+        self._sweeps.append(sweep)
 
     async def start(self) -> None:
         """Take up the counters of earlier runs."""
@@ -120,6 +132,10 @@ class Housekeeping:
         """
         if size > self._ports.limits.max_size:
             raise StorageFull(f"{size} bytes are more than cache.max_size")
+        await self.make_room_for_push(size)
+
+    async def make_room_for_push(self, size: int) -> None:
+        """The same for what is pushed here, of which ``max_size`` knows nothing."""
         short = self._shortage(size)
         if short is not None and short.urgent:
             await self._wait_for_room(size, short)
@@ -225,7 +241,9 @@ class Housekeeping:
     async def sweep(self) -> int:
         """Remove what a crash left: old unfinished downloads and files without a row. In bytes."""
         now = self._ports.clock.now()
-        freed = await self._ports.store.sweep_ingests(now - ABANDONED)
+        freed = await self._ports.store.sweep_ingests(now - ABANDONED, FILLS)
+        for sweep in self._sweeps:
+            freed += await sweep()
         for shard in range(SHARDS):
             for digest, size, arrived_at in await self._ports.store.list_blobs(shard):
                 if arrived_at < now - UNRECORDED and await self._forget(digest):
@@ -233,15 +251,11 @@ class Housekeeping:
         return freed
 
     async def _forget(self, digest: Digest) -> bool:
-        records = self._ports.records
-        if await records.get_stored(digest) is not None:
-            return False
-        log.info("removing %s, which nothing records", digest)
-        removed = await self._ports.store.delete(digest)
-        if removed and await records.get_stored(digest) is not None:
-            # Somebody found the file and recorded it just then.
-            await records.forget_blob(digest)
-        return removed
+        with self._ports.custody.leaving([digest]) as free:
+            if not free or await self._ports.records.get_stored(digest) is not None:
+                return False
+            log.info("removing %s, which nothing records", digest)
+            return await self._ports.store.delete(digest)
 
 
 async def _attempt(what: str, work: Callable[[], Awaitable[object]]) -> None:

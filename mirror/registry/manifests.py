@@ -25,6 +25,7 @@ from mirror.registry import freshness
 from mirror.registry.age import ago
 from mirror.registry.answer import Handling, ManifestAnswer
 from mirror.registry.held import HeldManifests
+from mirror.registry.moves import Moves, TellMove, tell_nobody
 from mirror.registry.proxied import (
     DeletedTags,
     ProxiedRegistries,
@@ -45,7 +46,10 @@ MOST_ABSENT = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ManifestPorts:
-    """What the use case works with. A tag that is held waits ``stale_after`` for its upstream."""
+    """What the use case works with. A tag that is held waits ``stale_after`` for its upstream.
+
+    ``moved`` hears of every tag that names something else than before.
+    """
 
     held: HeldManifests
     tags: TagStore
@@ -53,6 +57,7 @@ class ManifestPorts:
     clock: Clock
     statistics: Statistics
     stale_after: timedelta
+    moved: TellMove = tell_nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ class Manifests:
             stopping
         )
         self._absent = Absences(ports.clock)
+        self._moves = Moves(ports.moved)
 
     def peek(self, route: Route, reference: Tag | Digest) -> ManifestAnswer | None:
         """What can be answered from memory without waiting for anything."""
@@ -225,25 +231,31 @@ class Manifests:
             self._absent.add(key)
             return None
         descriptor = found.descriptor if isinstance(found, Manifest) else found
+        before = await self._ports.tags.get_tag(repository, tag)
+        is_told = await _record(self._moves.look(repository, tag, before, descriptor))
         manifest = await self._ports.held.get(repository, descriptor.digest)
         downloaded = False
         if manifest is None:
-            manifest = await self._bring(repository, tag, found)
+            manifest = await self._bring(repository, tag, before, found)
             downloaded = manifest is not None
         record = TagRecord(descriptor, self._ports.clock.now())
-        if not is_schema1(descriptor.media_type):
-            # Of schema 1 nothing is kept that a record could lead to.
+        # Of schema 1 nothing is kept that a record could lead to. Without the old record nobody
+        # would ever find again that the tag has moved.
+        if is_told and not is_schema1(descriptor.media_type):
             await _record(self._ports.tags.put_tag(repository, tag, record))
         return _Checked(record, manifest, downloaded)
 
     async def _bring(
-        self, repository: Repository, tag: Tag, found: Descriptor | Manifest
+        self,
+        repository: Repository,
+        tag: Tag,
+        before: TagRecord | None,
+        found: Descriptor | Manifest,
     ) -> Manifest | None:
         """The manifest that a tag now names and that is not held; ``None`` when it can wait."""
         if isinstance(found, Manifest):
             await self._keep(repository, found)
             return found
-        before = await self._ports.tags.get_tag(repository, tag)
         if before is None or before.descriptor.digest == found.digest:
             return None
         if await self._ports.held.get(repository, before.descriptor.digest) is None:
@@ -313,12 +325,14 @@ class Absences:
         return False
 
 
-async def _record(writing: Awaitable[object]) -> None:
-    """A fact that cannot be written costs the fact, not the answer."""
+async def _record(writing: Awaitable[object]) -> bool:
+    """A fact that cannot be written costs the fact, not the answer. Whether it was."""
     try:
         await writing
     except MetadataError as error:
         log.warning("a fact about a tag could not be recorded: %s", error)
+        return False
+    return True
 
 
 def _unknown(repository: Repository, tag: Tag, message: str | None = None) -> ManifestUnknown:

@@ -12,6 +12,9 @@ from mirror.ports.blobs import BlobStore, Ingest, Piece
 
 LONGEST_ID = 128
 
+FILLS = "fill-"
+"""How the ids of their ingests begin."""
+
 
 class FillIngests:
     """Begins, resumes and shares."""
@@ -103,4 +106,4 @@ class SharedIngest:
 
 def _id_of(digest: Digest) -> str:
     # Nearly all of a sha512 digest tells blobs apart as well as all of it, and it fits.
-    return f"fill-{digest.encoded}"[:LONGEST_ID]
+    return f"{FILLS}{digest.encoded}"[:LONGEST_ID]

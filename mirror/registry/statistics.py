@@ -127,7 +127,11 @@ class Statistics:
 
 def bytes_saved(samples: list[Sample]) -> int:
     """Bytes that clients got without an upstream having to send them again."""
-    served = sum(sample.value for sample in samples if sample.measure == "bytes_served")
+    served = sum(
+        sample.value
+        for sample in samples
+        if sample.measure == "bytes_served" and sample.result != Result.HOSTED.value
+    )
     fetched = sum(sample.value for sample in samples if sample.measure == "bytes_from_upstream")
     return max(served - fetched, 0)
 

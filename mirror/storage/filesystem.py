@@ -122,6 +122,9 @@ class FilesystemBlobStore:
     async def ingest(self, ingest_id: str) -> FileIngest:
         return await self._ingests.begin(ingest_id)
 
+    async def resume(self, ingest_id: str, unless_before: datetime) -> FileIngest | None:
+        return await self._ingests.resume(ingest_id, unless_before)
+
     async def put(self, digest: Digest, content: bytes) -> None:
         with closing(await self._ingests.begin_put()) as ingest:
             try:
@@ -145,8 +148,8 @@ class FilesystemBlobStore:
     async def list_blobs(self, shard: int) -> Sequence[tuple[Digest, int, datetime]]:
         return await self._in_thread("list blobs", lambda: self._blobs.list_shard(shard))
 
-    async def sweep_ingests(self, older_than: datetime) -> int:
-        return await self._ingests.sweep(older_than)
+    async def sweep_ingests(self, older_than: datetime, prefix: str = "") -> int:
+        return await self._ingests.sweep(older_than, prefix)
 
     def space(self) -> Space:
         now = self._clock.monotonic()

@@ -33,6 +33,10 @@ _STEP = 1 << 20
 _STEPS_AT_ONCE = 16
 
 
+class NothingBegun(Exception):
+    """There is no file to go on with, or it is too old."""
+
+
 @dataclass(frozen=True, slots=True)
 class IngestSurroundings:
     """What every ingest of a store works with."""
@@ -75,8 +79,12 @@ class FileIngest:
     async def resume(self) -> None:
         """Open the file and hash what it holds, a few steps at a time so that it can be stopped."""
         await self._alone("begin an ingest", self._open)
-        while await self._alone("resume an ingest", self._hash_more):
-            pass
+        await self._hash_all()
+
+    async def take_up(self, limit: float) -> None:
+        """The same for a file that is there and was written to since. Raises NothingBegun."""
+        await self._alone("resume an ingest", lambda: self._open_young(limit))
+        await self._hash_all()
 
     async def start_over(self) -> None:
         """Begin with an empty file, whatever a crash has left."""
@@ -155,21 +163,36 @@ class FileIngest:
 
     def _open(self) -> None:
         try:
-            self._reading = open_regular(self._path)
+            self._open_existing()
         except FileNotFoundError:
             self._create()
-        else:
-            # A crash in the middle of publishing may have left it read-only.
-            os.fchmod(self._reading.fileno(), _GROWING_MODE)
-            self._writing = open_regular(self._path, os.O_WRONLY)
+
+    def _open_young(self, limit: float) -> None:
+        try:
+            self._open_existing()
+        except FileNotFoundError:
+            raise NothingBegun from None
+        if os.fstat(self._writer().fileno()).st_mtime < limit:
+            raise NothingBegun
+
+    def _open_existing(self) -> None:
+        self._reading = open_regular(self._path)
+        # A crash in the middle of publishing may have left it read-only.
+        os.fchmod(self._reading.fileno(), _GROWING_MODE)
+        self._writing = open_regular(self._path, os.O_WRONLY)
 
     def _create(self) -> None:
         self._writing = open_regular(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        self._touch(self._writing.fileno())
         self._surroundings.checkpoint("ingest.created")
 
     def _create_anew(self) -> None:
         self._path.unlink(missing_ok=True)
         self._create()
+
+    async def _hash_all(self) -> None:
+        while await self._alone("resume an ingest", self._hash_more):
+            pass
 
     def _hash_more(self) -> bool:
         """Whether there may be more to hash."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mirror.ports.blobs import INGEST_ID, StorageError
 from mirror.storage.disk import in_thread
-from mirror.storage.ingest import FileIngest, IngestSurroundings
+from mirror.storage.ingest import FileIngest, IngestSurroundings, NothingBegun
 
 _PUT = re.compile(r"\.put-[0-9]{1,18}")
 _SWEPT = ".swept"
@@ -32,20 +32,26 @@ class IngestFolder:
 
     async def begin(self, ingest_id: str) -> FileIngest:
         """Raises ValueError for what is no id."""
-        if INGEST_ID.fullmatch(ingest_id) is None:
-            raise ValueError("an ingest id is 1 to 128 letters, digits, - and _")
-        return await self._begin(ingest_id, FileIngest.resume)
+        return await self._begin(_checked(ingest_id), FileIngest.resume)
+
+    async def resume(self, ingest_id: str, unless_before: datetime) -> FileIngest | None:
+        """``None`` when there is no file of this id, or none as young. Raises as ``begin`` does."""
+        limit = unless_before.timestamp()
+        try:
+            return await self._begin(_checked(ingest_id), lambda ingest: ingest.take_up(limit))
+        except NothingBegun:
+            return None
 
     async def begin_put(self) -> FileIngest:
         """An ingest for one ``put``: nobody resumes it, and no id is its name."""
         self._puts += 1
         return await self._begin(f".put-{self._puts}", FileIngest.start_over)
 
-    async def sweep(self, older_than: datetime) -> int:
+    async def sweep(self, older_than: datetime, prefix: str) -> int:
         """The bytes freed."""
         limit = older_than.timestamp()
         return await in_thread(
-            self._surroundings.executor, "sweep ingests", lambda: sum(self._sweep(limit))
+            self._surroundings.executor, "sweep ingests", lambda: sum(self._sweep(limit, prefix))
         )
 
     async def _begin(
@@ -66,9 +72,11 @@ class IngestFolder:
     def _release(self, name: str) -> None:
         self._open.discard(name)
 
-    def _sweep(self, limit: float) -> Iterator[int]:
+    def _sweep(self, limit: float, prefix: str) -> Iterator[int]:
         swept = self._path / _SWEPT
         for place in self._path.iterdir():
+            if INGEST_ID.fullmatch(place.name) and not place.name.startswith(prefix):
+                continue
             size = self._take_away(place, swept, limit)
             if size is not None:
                 yield size
@@ -86,6 +94,12 @@ class IngestFolder:
                 place.rename(swept)
                 return found.st_size
         return None
+
+
+def _checked(ingest_id: str) -> str:
+    if INGEST_ID.fullmatch(ingest_id) is None:
+        raise ValueError("an ingest id is 1 to 128 letters, digits, - and _")
+    return ingest_id
 
 
 def _is_ours(name: str) -> bool:

@@ -81,6 +81,14 @@ class MemoryBlobStore:
         growing.is_open = True
         return MemoryIngest(self, ingest_id, growing)
 
+    async def resume(self, ingest_id: str, unless_before: datetime) -> "MemoryIngest | None":
+        growing = self._ingests.get(ingest_id)
+        if INGEST_ID.fullmatch(ingest_id) and growing is None:
+            return None
+        if growing is not None and not growing.is_open and growing.written_at < unless_before:
+            return None
+        return await self.ingest(ingest_id)
+
     async def put(self, digest: Digest, content: bytes) -> None:
         with closing(MemoryIngest(self, _PUT, _Growing(self._clock.now()))) as ingest:
             await ingest.write(content)
@@ -106,11 +114,13 @@ class MemoryBlobStore:
             if int(digest.encoded[:2], 16) == shard
         ]
 
-    async def sweep_ingests(self, older_than: datetime) -> int:
+    async def sweep_ingests(self, older_than: datetime, prefix: str = "") -> int:
         swept = {
             ingest_id: len(growing.content)
             for ingest_id, growing in self._ingests.items()
-            if not growing.is_open and growing.written_at < older_than
+            if ingest_id.startswith(prefix)
+            and not growing.is_open
+            and growing.written_at < older_than
         }
         for ingest_id in swept:
             del self._ingests[ingest_id]

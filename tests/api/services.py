@@ -1,12 +1,10 @@
 """Real use cases over adapters in memory, and an application made of them.
 
-The only thing that is not ours is an upstream: a shelf that tests put images on.
+The only things that are not real are the upstreams, which do as the test says.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from ipaddress import ip_network
 
@@ -15,18 +13,20 @@ from mirror.auth.networks import Network, TrustedNetworks
 from mirror.metadata.cached import CachedMetadata
 from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest, parse_digest
-from mirror.oci.manifest import Descriptor, Manifest, parse_references
+from mirror.oci.manifest import Manifest, parse_references
 from mirror.oci.reference import RepositoryName, Tag
-from mirror.oci.referrers import Referrer
 from mirror.ports.metadata import BlobRecord, TagRecord
 from mirror.ports.repository import Repository
-from mirror.ports.upstream import RemoteBlob, UpstreamStatus
+from mirror.ports.upstream import Upstream
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts, Protection
 from mirror.registry.freshness import FreshnessPolicy
 from mirror.registry.glob import Glob
 from mirror.registry.held import HeldManifests
+from mirror.registry.hosting import Hosting, HostingPorts, Proxied, make_hosting
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
+from mirror.registry.immutable import ImmutableTags
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
@@ -38,88 +38,15 @@ from mirror.registry.statistics import Statistics
 from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.usage import Usage
 from mirror.storage.memory import MemoryBlobStore
+from tests.registry.scripted_upstream import ScriptedUpstream, manifest_of
 from tests.simulated_hub import Image, Index
 from tests.world import SettableClock
 
 LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 ELSEWHERE = (ip_network("192.0.2.0/24"),)
 ROOMY = Limits(max_size=1 << 30, low_size=900 << 20, min_free=1 << 20)
-QUIET = UpstreamStatus("ok", None, None, 0, 0, 0, 0, None)
 STALE_AFTER = timedelta(seconds=1.5)
-
-
-@dataclass(frozen=True, slots=True)
-class ShelfBlob:
-    content: bytes
-    start: int
-
-    @property
-    def size(self) -> int:
-        return len(self.content)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self.content[self.start :]
-
-
-@dataclass(slots=True)
-class Shelf:
-    """An ``Upstream`` without a network. It does as ``condition`` says it does.
-
-    Before it says what a tag is, the event loop turns round ``turns`` times.
-    """
-
-    condition: UpstreamStatus = QUIET
-    turns: int = 0
-    tags: dict[tuple[RepositoryName, Tag], Manifest] = field(default_factory=dict)
-    blobs: dict[Digest, bytes] = field(default_factory=dict)
-
-    def put(self, name: str, tag: str, image: Image) -> None:
-        self.tags[RepositoryName(name), Tag(tag)] = manifest_of(image)
-        self.blobs.update({parse_digest(key): content for key, content in image.blobs.items()})
-
-    async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | None:
-        for _ in range(self.turns):
-            await asyncio.sleep(0)
-        manifest = self.tags.get((name, tag))
-        return None if manifest is None else manifest.descriptor
-
-    async def get_manifest(self, name: RepositoryName, digest: Digest) -> Manifest | None:
-        found = (item for (owner, _), item in self.tags.items() if owner == name)
-        return next((manifest for manifest in found if manifest.digest == digest), None)
-
-    async def head_blob(self, name: RepositoryName, digest: Digest) -> int | None:  # noqa: ARG002 - one shelf for all
-        content = self.blobs.get(digest)
-        return None if content is None else len(content)
-
-    def open_blob(
-        self,
-        name: RepositoryName,  # noqa: ARG002 - one shelf for all
-        digest: Digest,
-        start: int = 0,
-        stop: int | None = None,  # noqa: ARG002 - nobody here asks for less than the rest
-    ) -> AbstractAsyncContextManager[RemoteBlob | None]:
-        return _open(self.blobs.get(digest), start)
-
-    async def list_tags(self, name: RepositoryName) -> tuple[Tag, ...] | None:
-        return tuple(tag for owner, tag in self.tags if owner == name) or None
-
-    async def list_referrers(
-        self,
-        name: RepositoryName,  # noqa: ARG002 - nothing here refers to anything
-        digest: Digest,  # noqa: ARG002 - nothing here refers to anything
-    ) -> tuple[Referrer, ...] | None:
-        return ()
-
-    def status(self) -> UpstreamStatus:
-        return self.condition
-
-    async def close(self) -> None:
-        """Nothing to let go of."""
-
-
-@asynccontextmanager
-async def _open(content: bytes | None, start: int) -> AsyncIterator[RemoteBlob | None]:
-    yield None if content is None else ShelfBlob(content, start)
+RENEW_EVERY = timedelta(hours=6)
 
 
 @dataclass(slots=True)
@@ -129,7 +56,7 @@ class MemoryMirror:
     clock: SettableClock
     store: MemoryBlobStore
     metadata: CachedMetadata
-    shelves: Mapping[str, Shelf]
+    upstreams: Mapping[str, ScriptedUpstream]
     usage: Usage
     services: Services
     not_ready: str | None = None
@@ -178,10 +105,7 @@ class Wishes:
     upstreams: Sequence[str] = ("docker.io", "ghcr.io")
     offline: bool = False
     capacity: int = 1 << 30
-
-
-def manifest_of(image: Image | Index) -> Manifest:
-    return Manifest(image.media_type, parse_digest(image.digest), image.content)
+    immutable_tags: Sequence[str] = ()
 
 
 def repository(text: str) -> Repository:
@@ -199,19 +123,23 @@ def make_mirror(wishes: Wishes | None = None) -> MemoryMirror:
     clock = SettableClock()
     store = MemoryBlobStore(clock, wishes.capacity)
     metadata = CachedMetadata(MemoryMetadata())
-    shelves = {name: Shelf() for name in wishes.upstreams}
+    upstreams = {name: ScriptedUpstream() for name in wishes.upstreams}
     usage = Usage(clock)
-    registries = _registries(shelves, offline=wishes.offline)
-    ports = HousekeepingPorts(store, metadata, clock, Statistics(), usage, wishes.limits)
-    services = _services(ports, metadata, registries, TrustedNetworks(wishes.trusted))
-    mirror = MemoryMirror(clock, store, metadata, shelves, usage, services)
+    registries = _registries(upstreams, offline=wishes.offline)
+    ports = HousekeepingPorts(store, metadata, Custody(), clock, Statistics(), usage, wishes.limits)
+    immutable = ImmutableTags([Glob(pattern) for pattern in wishes.immutable_tags])
+    access = TrustedNetworks(wishes.trusted)
+    services = _services(ports, metadata, registries, access, immutable)
+    mirror = MemoryMirror(clock, store, metadata, upstreams, usage, services)
     mirror.services = replace(services, ready=lambda: mirror.not_ready)
     return mirror
 
 
-def _registries(shelves: Mapping[str, Shelf], *, offline: bool) -> ProxiedRegistries:
+def _registries(upstreams: Mapping[str, Upstream], *, offline: bool) -> ProxiedRegistries:
     policy = FreshnessPolicy(timedelta(minutes=5))
-    by_name = {name: ProxiedRegistry(name, shelf, policy) for name, shelf in shelves.items()}
+    by_name = {
+        name: ProxiedRegistry(name, upstream, policy) for name, upstream in upstreams.items()
+    }
     return ProxiedRegistries(by_name, offline)
 
 
@@ -220,6 +148,7 @@ def _services(
     metadata: CachedMetadata,
     registries: ProxiedRegistries,
     access: TrustedNetworks,
+    immutable: ImmutableTags,
 ) -> Services:
     housekeeping, using = Housekeeping(ports), InUse()
     blobs = _blobs(ports, metadata, registries, housekeeping)
@@ -229,12 +158,15 @@ def _services(
         used_just_now(ports.usage),
     )
     housekeeping.evict_with(_eviction(ports, metadata, housekeeping, protections))
+    hosting = _hosting(ports, metadata, registries, blobs, immutable)
     return Services(
         router=_router(registries),
-        manifests=_manifests(ports, metadata, registries),
-        blobs=blobs,
-        tags=Tags(TagPorts(metadata, registries, ports.clock, STALE_AFTER)),
-        referrers=Referrers(ReferrerPorts(registries, ports.clock, STALE_AFTER)),
+        manifests=hosting.manifests,
+        blobs=hosting.blobs,
+        tags=hosting.tags,
+        referrers=hosting.referrers,
+        hosted=hosting.hosted,
+        catalog=hosting.catalog,
         in_use=using,
         registries=registries,
         housekeeping=housekeeping,
@@ -259,6 +191,7 @@ def _eviction(
         EvictionPorts(
             facts=metadata,
             store=ports.store,
+            custody=ports.custody,
             clock=ports.clock,
             statistics=ports.statistics,
             protections=protections,
@@ -283,6 +216,7 @@ def _blobs(
         BlobPorts(
             store=ports.store,
             links=metadata,
+            custody=ports.custody,
             registries=registries,
             clock=ports.clock,
             usage=ports.usage,
@@ -293,19 +227,37 @@ def _blobs(
     )
 
 
-def _manifests(
-    ports: HousekeepingPorts, metadata: CachedMetadata, registries: ProxiedRegistries
-) -> Manifests:
-    return Manifests(
-        ManifestPorts(
-            held=HeldManifests(ports.store, metadata, metadata, ports.clock, ports.usage),
-            tags=metadata,
-            registries=registries,
-            clock=ports.clock,
-            statistics=ports.statistics,
-            stale_after=STALE_AFTER,
-        )
+def _hosting(
+    ports: HousekeepingPorts,
+    metadata: CachedMetadata,
+    registries: ProxiedRegistries,
+    blobs: Blobs,
+    immutable: ImmutableTags,
+) -> Hosting:
+    held = HeldManifests(ports.store, metadata, metadata, ports.custody, ports.clock, ports.usage)
+    hosting = HostingPorts(
+        store=ports.store,
+        facts=metadata,
+        held=held,
+        custody=ports.custody,
+        immutable=immutable,
+        clock=ports.clock,
+        usage=ports.usage,
+        statistics=ports.statistics,
+        renew_every=RENEW_EVERY,
     )
+    manifests = ManifestPorts(
+        held=held,
+        tags=metadata,
+        registries=registries,
+        clock=ports.clock,
+        statistics=ports.statistics,
+        stale_after=STALE_AFTER,
+    )
+    tags = TagPorts(metadata, registries, ports.clock, STALE_AFTER)
+    referrers = ReferrerPorts(registries, ports.clock, STALE_AFTER)
+    proxied = Proxied(Manifests(manifests), blobs, Tags(tags), Referrers(referrers))
+    return make_hosting(hosting, proxied)
 
 
 async def _no_pause(_failures: int) -> None:

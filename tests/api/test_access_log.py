@@ -75,7 +75,7 @@ async def test_of_an_error(held: Site, target: str, method: str, status: int) ->
 
 
 @pytest.mark.parametrize(
-    "data", [b"nonsense\r\n\r\n", b"GET /v2/ HTTP/1.1\r\n\r\n", b"\x16\x03\x01"]
+    "data", [b"nonsense\r\n\r\n", b"GET /v2/ HTTP/1.1\r\n\r\n", b"\x15\x03\x01"]
 )
 @SHARED
 async def test_of_what_is_no_request(held: Site, data: bytes) -> None:

@@ -16,6 +16,7 @@ from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import Descriptor, Platform, References
 from mirror.oci.media_type import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from mirror.oci.reference import RepositoryName, Tag
+from mirror.ports.hosting import Facts
 from mirror.ports.metadata import (
     BlobRecord,
     Cursor,
@@ -47,14 +48,14 @@ _TINY = CacheSizes(tags=2, manifests=2, blobs=2, linked_sizes=2)
 
 
 @asynccontextmanager
-async def open_memory(_folder: Path) -> AsyncIterator[MetadataStore]:
+async def open_memory(_folder: Path) -> AsyncIterator[Facts]:
     store = MemoryMetadata()
     yield store
     await store.close()
 
 
 @asynccontextmanager
-async def open_sql(folder: Path) -> AsyncIterator[MetadataStore]:
+async def open_sql(folder: Path) -> AsyncIterator[Facts]:
     store = await open_sqlite(folder / "metadata.db")
     try:
         yield store
@@ -63,20 +64,20 @@ async def open_sql(folder: Path) -> AsyncIterator[MetadataStore]:
 
 
 @asynccontextmanager
-async def open_cached_memory(folder: Path) -> AsyncIterator[MetadataStore]:
+async def open_cached_memory(folder: Path) -> AsyncIterator[Facts]:
     async with open_memory(folder) as store:
         yield CachedMetadata(store)
 
 
 @asynccontextmanager
-async def open_cached_sql(folder: Path) -> AsyncIterator[MetadataStore]:
+async def open_cached_sql(folder: Path) -> AsyncIterator[Facts]:
     async with open_sql(folder) as store:
         cached = CachedMetadata(store, _TINY)
         yield cached
         await cached.close()
 
 
-Open = Callable[[Path], AbstractAsyncContextManager[MetadataStore]]
+Open = Callable[[Path], AbstractAsyncContextManager[Facts]]
 
 ADAPTERS: dict[str, Open] = {
     "memory": open_memory,

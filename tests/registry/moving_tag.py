@@ -4,7 +4,8 @@ from mirror.oci.reference import Tag
 from mirror.registry.answer import ManifestAnswer
 from mirror.registry.routing import Route
 from mirror.registry.statistics import Result
-from tests.registry.scripted_upstream import ScriptedUpstream, What
+from tests.registry.scripted_download import What
+from tests.registry.scripted_upstream import ScriptedUpstream
 from tests.registry.workbench import FRESH, LATEST, MIRROR, Workbench
 from tests.simulated_hub import blob, make_image
 

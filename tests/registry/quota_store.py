@@ -26,6 +26,9 @@ class QuotaStore:
     async def ingest(self, ingest_id: str) -> Ingest:
         return await self._store.ingest(ingest_id)
 
+    async def resume(self, ingest_id: str, unless_before: datetime) -> Ingest | None:
+        return await self._store.resume(ingest_id, unless_before)
+
     async def put(self, digest: Digest, content: bytes) -> None:
         await self._store.put(digest, content)
 
@@ -41,8 +44,8 @@ class QuotaStore:
     async def list_blobs(self, shard: int) -> Sequence[tuple[Digest, int, datetime]]:
         return await self._store.list_blobs(shard)
 
-    async def sweep_ingests(self, older_than: datetime) -> int:
-        return await self._store.sweep_ingests(older_than)
+    async def sweep_ingests(self, older_than: datetime, prefix: str = "") -> int:
+        return await self._store.sweep_ingests(older_than, prefix)
 
     def space(self) -> Space:
         return PLENTY

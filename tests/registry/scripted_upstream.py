@@ -1,23 +1,39 @@
-"""An upstream in the hand of a test: what it has, when it answers, and every byte it sends."""
+"""An upstream in the hand of a test: what it has, when it answers, and every byte it sends.
+
+It keeps the promises of the port as real ones do: ``tests/conformance`` holds it to them.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from mirror.oci.digest import Digest, parse_digest
-from mirror.oci.manifest import Descriptor, Manifest
+from mirror.oci.errors import ManifestInvalid
+from mirror.oci.manifest import Descriptor, Manifest, check_manifest
+from mirror.oci.media_type import OCI_INDEX
 from mirror.oci.reference import RepositoryName, Tag
-from mirror.oci.referrers import Referrer
-from mirror.ports.upstream import Quota, RemoteBlob, UpstreamError, UpstreamStatus
+from mirror.oci.referrers import Referrer, parse_referrers
+from mirror.ports.upstream import (
+    Quota,
+    RemoteBlob,
+    UpstreamError,
+    UpstreamFailed,
+    UpstreamInvalid,
+    UpstreamStatus,
+    UpstreamThrottled,
+    UpstreamUnreachable,
+)
+from tests.registry.scripted_download import Asked, Body, Stream, Tap, What
 from tests.simulated_hub import Image, Index
 from tests.simulated_hub.bell import Bell
+from tests.simulated_hub.content import encoded
+from tests.simulated_hub.repositories import Manifest as Held
+from tests.simulated_hub.repositories import Repository
 
-CHUNK = 64 * 1024
-
-What = Literal["resolve", "manifest", "head", "blob", "tags", "referrers"]
+FAILURES_TO_REPORT = 3
+SAYS_HOW_IT_DOES = (UpstreamThrottled, UpstreamFailed, UpstreamUnreachable)
 
 WELL = UpstreamStatus("ok", None, None, 0, 0, 0, 0, None)
 FAILING = UpstreamStatus("failing", "it was told to fail", None, 0, 0, 0, 0, None)
@@ -25,76 +41,6 @@ THROTTLED = UpstreamStatus("throttled", "it was told to refuse", None, 0, 0, 0, 
 USED_UP = UpstreamStatus(
     "ok", None, None, 0, 0, 0, 0, Quota(100, 0, 21600, None, datetime(2026, 1, 1, tzinfo=UTC))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One question, in the order they came."""
-
-    what: What
-    name: str
-    reference: str
-    start: int = 0
-    stop: int | None = None
-
-
-class Tap:
-    """A download that gives what the test lets out of it: a RemoteBlob."""
-
-    def __init__(self, asked: Asked, content: bytes, size: int | None) -> None:
-        self.asked = asked
-        self.is_open = True
-        self._rest = content[asked.start : asked.stop]
-        self._size = size
-        self._flow: asyncio.Queue[bytes | UpstreamError | None] = asyncio.Queue()
-
-    @property
-    def size(self) -> int | None:
-        return self._size
-
-    @property
-    def start(self) -> int:
-        return self.asked.start
-
-    def let(self, count: int) -> None:
-        """The next so many bytes."""
-        self._flow.put_nowait(self._rest[:count])
-        self._rest = self._rest[count:]
-
-    def send(self, chunk: bytes) -> None:
-        """Bytes of the test's own making, in place of as many of the blob's."""
-        self._flow.put_nowait(chunk)
-        self._rest = self._rest[len(chunk) :]
-
-    def let_rest(self) -> None:
-        self.let(len(self._rest))
-        self.end()
-
-    def end(self) -> None:
-        self._flow.put_nowait(None)
-
-    def fail(self, error: UpstreamError) -> None:
-        self._flow.put_nowait(error)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        while (item := await self._flow.get()) is not None:
-            if isinstance(item, UpstreamError):
-                raise item
-            yield item
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A download that runs by itself."""
-
-    content: bytes
-    start: int
-    size: int | None
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for position in range(0, len(self.content), CHUNK):
-            await asyncio.sleep(0)
-            yield self.content[position : position + CHUNK]
 
 
 @dataclass(slots=True)
@@ -106,18 +52,26 @@ class ScriptedUpstream:
     manifests: dict[tuple[str, Digest], Manifest] = field(default_factory=dict, repr=False)
     blobs: dict[tuple[str, Digest], bytes] = field(default_factory=dict, repr=False)
     tag_lists: dict[str, tuple[Tag, ...]] = field(default_factory=dict, repr=False)
+    """What it lists where that is not the tags it has."""
     referrers: dict[tuple[str, Digest], tuple[Referrer, ...]] = field(
         default_factory=dict, repr=False
     )
+    """What it lists where that is not what refers to the digest."""
+    lists_referrers: bool = True
+    """Whether it knows how to."""
     unclear_heads: bool = False
     """Whether a HEAD does not tell what a tag names, so that a GET brings it."""
     trouble: dict[What, UpstreamError] = field(default_factory=dict)
     announced: dict[Digest, int | None] = field(default_factory=dict)
     """The sizes that downloads claim, where they are not the real ones."""
+    cuts: dict[Digest, int] = field(default_factory=dict)
+    """After how many bytes the next download breaks off."""
     by_hand: set[Digest] = field(default_factory=set)
     asked: list[Asked] = field(default_factory=list)
     open_downloads: int = 0
     bell: Bell = field(default_factory=Bell)
+    _troubles: list[UpstreamError] = field(default_factory=list)
+    """Those in a row that say how it does."""
     _gates: dict[What, asyncio.Event] = field(default_factory=dict)
     _taps: asyncio.Queue[Tap] = field(default_factory=asyncio.Queue)
 
@@ -174,13 +128,14 @@ class ScriptedUpstream:
     async def resolve(self, name: RepositoryName, tag: Tag) -> Descriptor | Manifest | None:
         await self._hear(Asked("resolve", str(name), str(tag)))
         manifest = self.tags.get((str(name), str(tag)))
-        if manifest is None or self.unclear_heads:
-            return manifest
-        return manifest.descriptor
+        if manifest is None:
+            return None
+        return verified(manifest) if self.unclear_heads else manifest.descriptor
 
     async def get_manifest(self, name: RepositoryName, digest: Digest) -> Manifest | None:
         await self._hear(Asked("manifest", str(name), str(digest)))
-        return self.manifests.get((str(name), digest))
+        manifest = self.manifests.get((str(name), digest))
+        return None if manifest is None else verified(manifest)
 
     async def head_blob(self, name: RepositoryName, digest: Digest) -> int | None:
         await self._hear(Asked("head", str(name), str(digest)))
@@ -197,13 +152,13 @@ class ScriptedUpstream:
         if content is None:
             yield None
             return
-        size = self.announced.get(digest, len(content))
+        body = self._body_of(digest, content, asked)
         self.open_downloads += 1
         try:
             if digest not in self.by_hand:
-                yield Stream(content[start:stop], start, size)
+                yield Stream(body)
                 return
-            tap = Tap(asked, content, size)
+            tap = Tap(asked, body)
             self._taps.put_nowait(tap)
             try:
                 yield tap
@@ -215,16 +170,26 @@ class ScriptedUpstream:
 
     async def list_tags(self, name: RepositoryName) -> tuple[Tag, ...] | None:
         await self._hear(Asked("tags", str(name), ""))
-        return self.tag_lists.get(str(name))
+        listed = self.tag_lists.get(str(name))
+        if listed is not None or not self._knows(name):
+            return listed
+        return tuple(Tag(tag) for owner, tag in self.tags if owner == str(name))
 
     async def list_referrers(
         self, name: RepositoryName, digest: Digest
     ) -> tuple[Referrer, ...] | None:
         await self._hear(Asked("referrers", str(name), str(digest)))
-        return self.referrers.get((str(name), digest))
+        if not self.lists_referrers:
+            return None
+        listed = self.referrers.get((str(name), digest))
+        if listed is not None or not self._knows(name):
+            return listed
+        return self._referrers_of(name, digest)
 
     def status(self) -> UpstreamStatus:
-        return self.status_now
+        if self._troubles and isinstance(self._troubles[-1], UpstreamThrottled):
+            return THROTTLED
+        return FAILING if len(self._troubles) >= FAILURES_TO_REPORT else self.status_now
 
     async def close(self) -> None:
         """Nothing to let go of."""
@@ -235,8 +200,49 @@ class ScriptedUpstream:
         gate = self._gates.get(asked.what)
         await (asyncio.sleep(0) if gate is None else gate.wait())
         error = self.trouble.get(asked.what)
+        self._note(error)
         if error is not None:
             raise error
+
+    def _note(self, error: UpstreamError | None) -> None:
+        """An answer of its own, whatever it says, is the end of troubles."""
+        if isinstance(error, SAYS_HOW_IT_DOES):
+            self._troubles.append(error)
+        else:
+            self._troubles.clear()
+
+    def _knows(self, name: RepositoryName) -> bool:
+        held = (*self.tags, *self.manifests, *self.blobs, *self.referrers)
+        return any(owner == str(name) for owner, _ in held)
+
+    def _body_of(self, digest: Digest, content: bytes, asked: Asked) -> Body:
+        size = self.announced.get(digest, len(content))
+        if 0 < len(content) <= asked.start or len(content) < asked.start:
+            raise UpstreamInvalid(f"there are only {len(content)} bytes")
+        cut = self.cuts.pop(digest, None)
+        sent = content[asked.start : asked.stop][:cut]
+        return Body(sent, asked.start, asked.stop, size)
+
+    def _referrers_of(self, name: RepositoryName, digest: Digest) -> tuple[Referrer, ...] | None:
+        repository = Repository()
+        for (owner, _), pushed in self.manifests.items():
+            if owner == str(name):
+                held = Held(pushed.content, pushed.media_type, str(pushed.digest))
+                repository.manifests[held.digest] = held
+        entries = repository.referrers(str(digest))
+        index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+        return parse_referrers(encoded(index))
+
+
+def verified(manifest: Manifest) -> Manifest:
+    """Raises UpstreamInvalid for what is no manifest, and for what has another digest."""
+    if not manifest.digest.matches(manifest.content):
+        raise UpstreamInvalid(f"what was sent as {manifest.digest} is something else")
+    try:
+        check_manifest(manifest.content, manifest.media_type)
+    except ManifestInvalid as error:
+        raise UpstreamInvalid(f"the answer is no manifest: {error}") from error
+    return manifest
 
 
 def manifest_of(image: Image | Index) -> Manifest:

@@ -16,6 +16,7 @@ from mirror.oci.reference import RepositoryName, Tag
 from mirror.ports.blobs import BlobStore
 from mirror.ports.metadata import BlobRecord, MetadataStore, TagRecord, Use
 from mirror.ports.repository import Repository
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts, EvictionReport, Portions, Protection
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts, Pace
 from mirror.registry.in_use import InUse
@@ -64,6 +65,7 @@ class Shelf:
     pace: Pace | None = None
     usage: Usage = field(init=False)
     using: InUse = field(default_factory=InUse)
+    custody: Custody = field(default_factory=Custody)
     statistics: Statistics = field(default_factory=Statistics)
     housekeeping: Housekeeping = field(init=False)
 
@@ -71,7 +73,13 @@ class Shelf:
         self.usage = Usage(self.clock)
         self.housekeeping = Housekeeping(
             HousekeepingPorts(
-                self.store, self.facts, self.clock, self.statistics, self.usage, self.limits
+                self.store,
+                self.facts,
+                self.custody,
+                self.clock,
+                self.statistics,
+                self.usage,
+                self.limits,
             ),
             self.pace,
         )
@@ -82,6 +90,7 @@ class Shelf:
             EvictionPorts(
                 facts=self.facts,
                 store=self.store,
+                custody=self.custody,
                 clock=self.clock,
                 statistics=self.statistics,
                 protections=(

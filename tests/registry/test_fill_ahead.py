@@ -8,7 +8,8 @@ from mirror.oci.digest import digest_of
 from mirror.ports.upstream import UpstreamInvalid, UpstreamUnreachable
 from mirror.registry.follow import FAR_AHEAD, WITHHELD, FillFailed
 from tests.registry.reading import Reading, begin
-from tests.registry.scripted_upstream import ScriptedUpstream, Tap
+from tests.registry.scripted_download import Tap
+from tests.registry.scripted_upstream import ScriptedUpstream
 from tests.registry.workbench import (
     HUB,
     MIRROR,

@@ -7,6 +7,7 @@ from mirror.oci.manifest import Manifest
 from mirror.oci.media_type import OCI_MANIFEST, SCHEMA1, SCHEMA1_SIGNED
 from mirror.oci.reference import Tag
 from mirror.ports.metadata import TagRecord, Use
+from mirror.registry.custody import Custody
 from mirror.registry.held import MEMORY, HeldManifests
 from mirror.registry.usage import Usage
 from tests.registry.scripted_upstream import ScriptedUpstream, manifest_of
@@ -33,7 +34,10 @@ class Bench:
 
     def restart(self) -> None:
         self.usage = Usage(self.clock)
-        self.held = HeldManifests(self.store, self.facts, self.facts, self.clock, self.usage)
+        self.custody = Custody()
+        self.held = HeldManifests(
+            self.store, self.facts, self.facts, self.custody, self.clock, self.usage
+        )
 
     def damage(self, digest: Digest, content: bytes) -> None:
         self.store.publish(digest, content)

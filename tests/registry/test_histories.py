@@ -32,7 +32,8 @@ from mirror.registry.eviction import Eviction, EvictionReport
 from mirror.registry.routing import Approach, Route
 from mirror.storage.memory import MemoryBlobStore
 from tests.registry.reading import begin, fetch
-from tests.registry.scripted_upstream import FAILING, WELL, ScriptedUpstream, What
+from tests.registry.scripted_download import What
+from tests.registry.scripted_upstream import FAILING, WELL, ScriptedUpstream
 from tests.registry.workbench import (
     GHCR,
     GHCR_APP,

@@ -29,6 +29,20 @@ async def test_where_there_is_still_no_room_it_is_refused(sparing: Shelf) -> Non
     assert set(await sparing.stored()) == {digest("frozen"), digest("x", 1000)}
 
 
+async def test_a_push_heeds_what_must_stay_free_and_not_what_proxied_content_may_take(
+    sparing: Shelf, tight: Shelf, files: TroubledStore
+) -> None:
+    await store(sparing, *"abcdefghij")
+    await sparing.housekeeping.make_room_for_push(1200)
+    assert set(await sparing.stored()) == {digest(name, 100) for name in "cdefghij"}
+    with pytest.raises(StorageFull, match=r"less than cache\.min_free is free"):
+        await sparing.housekeeping.make_room_for_push(5000)
+    files.free = None
+    await tight.housekeeping.make_room_for_push(5000)
+    with pytest.raises(StorageFull, match=r"max_size"):
+        await tight.housekeeping.make_room(5000)
+
+
 async def test_nothing_goes_for_what_would_not_fit_anyway(
     sparing: Shelf, facts: TroubledFacts
 ) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from mirror.ports.blobs import StorageError
-from mirror.ports.metadata import BlobRecord
 from mirror.registry.housekeeping import ABANDONED, UNRECORDED
 from tests.registry.chores import TEN_YEARS, store
 from tests.registry.reading import fetch
@@ -102,41 +101,27 @@ async def test_until_then_whoever_asks_for_it_has_it(hub_upstream: ScriptedUpstr
     await bench.close()
 
 
-async def test_a_file_that_is_recorded_while_it_is_swept_is_not_recorded_afterwards(
-    tight: Shelf, facts: TroubledFacts, files: TroubledStore
-) -> None:
-    left = await tight.put_blob(NGINX, "left", 100, recorded=False)
-    tight.clock.advance(2 * UNRECORDED)
-
-    async def record() -> None:
-        await facts.put_blob(NGINX, BlobRecord(left, 100), tight.clock.now())
-
-    files.before_delete = record
-    await tight.housekeeping.sweep()
-    assert not await tight.holds(left)
-
-
 async def test_abandoned_downloads_are_removed_and_others_are_not(tight: Shelf) -> None:
-    for name in ("abandoned", "open", "resumed"):
+    for name in ("fill-abandoned", "fill-open", "fill-resumed", "upload-a"):
         ingest = await tight.store.ingest(name)
         await ingest.write(b"x" * 100)
-        if name != "open":
+        if name != "fill-open":
             ingest.close()
     tight.clock.advance(ABANDONED - SECOND)
-    resumed = await tight.store.ingest("resumed")
+    resumed = await tight.store.ingest("fill-resumed")
     await resumed.write(b"x")
     resumed.close()
     assert await tight.housekeeping.sweep() == 0
     tight.clock.advance(2 * SECOND)
     assert await tight.housekeeping.sweep() == 100
-    again = await tight.store.ingest("abandoned")
+    again = await tight.store.ingest("fill-abandoned")
     assert again.offset == 0
     again.close()
-    resumed = await tight.store.ingest("resumed")
+    resumed = await tight.store.ingest("fill-resumed")
     assert resumed.offset == 101
     resumed.close()
     with pytest.raises(StorageError, match="open"):
-        await tight.store.ingest("open")
+        await tight.store.ingest("fill-open")
 
 
 @pytest.mark.parametrize("jump", [TEN_YEARS, -TEN_YEARS])
@@ -155,3 +140,11 @@ async def test_a_clock_that_jumps_costs_nothing_that_is_recorded(
     await growing.write(b"y")
     assert growing.offset == 2
     growing.close()
+
+
+async def test_more_is_swept_at_the_same_time(tight: Shelf) -> None:
+    async def sweep() -> int:
+        return 70
+
+    tight.housekeeping.sweep_with(sweep)
+    assert await tight.housekeeping.sweep() == 70

@@ -21,7 +21,8 @@ from mirror.registry.proxied import DeletedTags
 from mirror.registry.routing import Route
 from mirror.registry.statistics import Result
 from tests.registry.moving_tag import NEW, OLD, get, is_stale_copy, pull
-from tests.registry.scripted_upstream import ScriptedUpstream, What
+from tests.registry.scripted_download import What
+from tests.registry.scripted_upstream import ScriptedUpstream
 from tests.registry.workbench import (
     DIRECT,
     HUB,

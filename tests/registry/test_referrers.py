@@ -75,11 +75,12 @@ async def test_an_upstream_without_referrers_is_believed_for_a_while(
     bench: Workbench, hub_upstream: ScriptedUpstream
 ) -> None:
     """Daemons ask after every pull."""
-    hub_upstream.referrers.clear()
+    hub_upstream.lists_referrers = False
     for route in (MIRROR, DIRECT, MIRROR):
         with pytest.raises(ManifestUnknown):
             await bench.referrers.list(route, SUBJECT, None)
     assert hub_upstream.count("referrers") == 1
+    hub_upstream.lists_referrers = True
     hub_upstream.referrers[NAME, SUBJECT] = (SBOM,)
     bench.clock.advance(timedelta(seconds=LIFETIME))
     assert (await bench.referrers.list(MIRROR, SUBJECT, None)).referrers == (SBOM,)

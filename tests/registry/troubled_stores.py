@@ -103,6 +103,7 @@ class TroubledStore(MemoryBlobStore):
         self.undeletable: set[Digest] = set()
         self.before_delete: Hook = _nothing
         self.after_delete: Hook = _nothing
+        self.before_quarantine: Hook = _nothing
         self.quarantined: list[Digest] = []
 
     def space(self) -> Space:
@@ -135,6 +136,7 @@ class TroubledStore(MemoryBlobStore):
 
     async def quarantine(self, digest: Digest, reason: str) -> bool:
         self._check("quarantine")
+        await self.before_quarantine()
         self.quarantined.append(digest)
         return await super().quarantine(digest, reason)
 

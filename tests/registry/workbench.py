@@ -16,6 +16,7 @@ from mirror.ports.metadata import MetadataStore
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts
 from mirror.registry.freshness import FreshnessPolicy
 from mirror.registry.held import HeldManifests
@@ -91,6 +92,7 @@ class Workbench:
     upstreams: Mapping[str, Upstream]
     habits: Habits
     facts: CachedMetadata
+    custody: Custody
     registries: ProxiedRegistries
     statistics: Statistics
     usage: Usage
@@ -149,7 +151,13 @@ def set_up(
     facts, registries, usage = equipment.facts, equipment.registries, equipment.usage
     housekeeping = Housekeeping(
         HousekeepingPorts(
-            ground.store, facts, ground.clock, equipment.statistics, usage, habits.limits
+            ground.store,
+            facts,
+            equipment.custody,
+            ground.clock,
+            equipment.statistics,
+            usage,
+            habits.limits,
         )
     )
     pauses: list[int] = []
@@ -158,6 +166,7 @@ def set_up(
         upstreams=upstreams,
         habits=habits,
         facts=facts,
+        custody=equipment.custody,
         registries=registries,
         statistics=equipment.statistics,
         usage=usage,
@@ -178,6 +187,7 @@ class _Equipment:
     """What the use cases share."""
 
     facts: CachedMetadata
+    custody: Custody
     registries: ProxiedRegistries
     statistics: Statistics
     usage: Usage
@@ -187,6 +197,7 @@ def _equip(ground: Ground, upstreams: Mapping[str, Upstream], habits: Habits) ->
     registries = {name: _registry(name, upstream, habits) for name, upstream in upstreams.items()}
     return _Equipment(
         CachedMetadata(ground.facts),
+        Custody(),
         ProxiedRegistries(registries, habits.offline),
         Statistics(),
         Usage(ground.clock),
@@ -198,6 +209,7 @@ def _blobs(ground: Ground, equipment: _Equipment, room: Housekeeping, pause: Pau
         BlobPorts(
             store=ground.store,
             links=equipment.facts,
+            custody=equipment.custody,
             registries=equipment.registries,
             clock=ground.clock,
             usage=equipment.usage,
@@ -212,7 +224,9 @@ def _manifests(ground: Ground, equipment: _Equipment, habits: Habits) -> Manifes
     facts = equipment.facts
     return Manifests(
         ManifestPorts(
-            held=HeldManifests(ground.store, facts, facts, ground.clock, equipment.usage),
+            held=HeldManifests(
+                ground.store, facts, facts, equipment.custody, ground.clock, equipment.usage
+            ),
             tags=facts,
             registries=equipment.registries,
             clock=ground.clock,
@@ -226,6 +240,7 @@ def eviction_ports(bench: Workbench) -> EvictionPorts:
     return EvictionPorts(
         facts=bench.facts,
         store=bench.store,
+        custody=bench.custody,
         clock=bench.clock,
         statistics=bench.statistics,
         protections=(

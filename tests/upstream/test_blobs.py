@@ -1,10 +1,12 @@
-"""Downloading blobs, or parts of them, from a registry and its CDN, with everything that lies."""
+"""Downloading blobs, or parts of them, from a registry and its CDN, with everything that lies.
+
+What every upstream promises is in ``tests/conformance``.
+"""
 
 import asyncio
 
 import pytest
 
-from mirror.oci.digest import digest_of, parse_digest
 from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
 from tests.simulated_hub import Fault, FaultRoute, Redirects
 from tests.simulated_hub.faults import Kind
@@ -26,49 +28,12 @@ BY_CDN = Redirects(blobs=307)
 both_ways = pytest.mark.parametrize("redirects", [DIRECT, BY_CDN], ids=["direct", "cdn"])
 
 
-@both_ways
-@pytest.mark.parametrize(
-    ("start", "stop"), [(0, None), (0, 1), (0, 1000), (1000, None), (1000, 2000), (SIZE - 1, None)]
-)
-@pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
-async def test_the_bytes_that_were_asked_for(
-    world: World, redirects: Redirects, start: int, stop: int | None, *, ranges: bool
-) -> None:
-    image = push_image(world.hub, SIZE)
-    world.hub.redirects, world.hub.ranges = redirects, ranges
-    async with world.upstream().open_blob(NAME, layer_digest(image), start, stop) as opened:
-        remote = must_be_remote(opened)
-        assert (remote.size, remote.start) == (SIZE, start)
-        received = b"".join([chunk async for chunk in remote.chunks()])
-    assert received == layer_bytes(image)[start:stop]
-
-
 async def test_a_plain_download_asks_for_no_range(world: World) -> None:
     image = push_image(world.hub)
     await download(world.upstream(), layer_digest(image))
     (asked,) = world.hub.find("blob")
     assert "Range" not in asked.headers
     assert asked.headers["Accept-Encoding"] == "identity"
-
-
-async def test_an_empty_blob_has_no_bytes(world: World) -> None:
-    push_image(world.hub)
-    empty = parse_digest(world.hub.push_blob(str(NAME), b""))
-    upstream = world.upstream()
-    assert await download(upstream, empty) == b""
-    assert await upstream.head_blob(NAME, empty) == 0
-    world.hub.redirects = BY_CDN
-    assert await upstream.head_blob(NAME, empty) == 0
-
-
-@both_ways
-async def test_what_is_not_there_is_none(world: World, redirects: Redirects) -> None:
-    push_image(world.hub)
-    world.hub.redirects = redirects
-    upstream = world.upstream()
-    absent = digest_of(b"absent")
-    assert await download(upstream, absent) is None
-    assert await upstream.head_blob(NAME, absent) is None
 
 
 async def test_what_the_cdn_does_not_have_is_none(world: World) -> None:

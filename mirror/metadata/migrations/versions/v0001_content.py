@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("value", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_counters"),
     )
+    _create_event_queues()
 
 
 def _create_repositories() -> None:
@@ -128,10 +129,45 @@ def _create_blobs() -> None:
         "blob_links",
         sa.Column("digest_id", _RowId, nullable=False),
         sa.Column("repository_id", _RowId, nullable=False),
+        sa.Column("linked_at", sa.BigInteger, server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("digest_id", "repository_id", name="pk_blob_links"),
         sa.ForeignKeyConstraint(["digest_id"], ["digests.id"], name="fk_blob_links_digest_id"),
         sa.ForeignKeyConstraint(
             ["repository_id"], ["repositories.id"], name="fk_blob_links_repository_id"
         ),
         sqlite_with_rowid=False,
+    )
+
+
+def _create_event_queues() -> None:
+    op.create_table(
+        "event_queues",
+        sa.Column("endpoint", _Text, nullable=False),
+        sa.Column("last_number", sa.BigInteger, nullable=False),
+        sa.Column("failures", sa.BigInteger, nullable=False),
+        sa.Column("retry_at", sa.BigInteger),
+        sa.PrimaryKeyConstraint("endpoint", name="pk_event_queues"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "queued_events",
+        sa.Column("endpoint", _Text, nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("queued_at", sa.BigInteger, nullable=False),
+        sa.Column("event", _Text, nullable=False),
+        sa.PrimaryKeyConstraint("endpoint", "number", name="pk_queued_events"),
+        sa.ForeignKeyConstraint(
+            ["endpoint"],
+            ["event_queues.endpoint"],
+            name="fk_queued_events_endpoint",
+            ondelete="CASCADE",
+        ),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "ix_blob_links_linked_at_digest_id_repository_id",
+        "blob_links",
+        ["linked_at", "digest_id", "repository_id"],
+        sqlite_where=sa.text("linked_at > 0"),
+        postgresql_where=sa.text("linked_at > 0"),
     )

@@ -1,0 +1,183 @@
+"""From what happened to the queues of those who want to hear of it.
+
+A change is answered only once its events are queued. Pulls are gathered in memory and queued about
+every second, so that no pull waits; a crash loses at most those.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from mirror.ports.clock import Clock
+from mirror.ports.events import Addressed, Asker, Event, EventAction, EventQueue, Source
+from mirror.ports.metadata import MetadataError
+from mirror.ports.repository import Repository
+from mirror.registry.glob import Glob
+from mirror.registry.happenings import Happening, Move, tag_moved
+
+log = logging.getLogger(__name__)
+
+BETWEEN_FLUSHES = 1.0
+"""Seconds for which pulls are gathered."""
+
+MOST_GATHERED = 5_000
+"""Pulls, for all endpoints together; more than come in a second on a machine of today."""
+
+PORTION = 500
+"""Events written at once: between two portions the event loop serves others."""
+
+MOST_REMEMBERED = 4096
+
+_MOVES = uuid.UUID("5e0f4f0b-6f0a-5a53-9d0c-6a1f0f6f7d11")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What an endpoint wants to hear of, and how many events may wait for it.
+
+    Repositories are matched as the server shows them: ``docker.io/library/nginx``, and without an
+    upstream in front what is hosted.
+    """
+
+    endpoint: str
+    actions: frozenset[EventAction]
+    repositories: tuple[Glob, ...]
+    capacity: int
+
+    def wants(self, action: EventAction, repository: Repository) -> bool:
+        return action in self.actions and any(
+            glob.matches(str(repository)) for glob in self.repositories
+        )
+
+
+Arrived = Callable[[Mapping[str, int], Mapping[str, int]], None]
+"""Told how many events were queued, and how many older ones went for want of room, by endpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventPorts:
+    queue: EventQueue
+    clock: Clock
+    source: Source
+    arrived: Arrived
+
+
+class Events:
+    """For those who subscribed."""
+
+    def __init__(self, subscriptions: Sequence[Subscription], ports: EventPorts) -> None:
+        self._subscriptions = subscriptions
+        self._ports = ports
+        self._capacity = {each.endpoint: each.capacity for each in subscriptions}
+        self._wanted: LRUCache[tuple[EventAction, Repository], tuple[str, ...]] = LRUCache(
+            MOST_REMEMBERED
+        )
+        self._gathered: list[Addressed] = []
+        self._missed: Counter[str] = Counter()
+        self._turn = asyncio.Lock()
+        self.gathers = any(EventAction.PULL in each.actions for each in subscriptions)
+        """Whether anybody wants to hear of pulls."""
+
+    async def announce(self, happenings: Sequence[Happening], asker: Asker | None) -> None:
+        """Returns once all who want to hear of it certainly will. Raises MetadataError."""
+        now = self._ports.clock.now()
+        events = [
+            Addressed(
+                endpoint, Event(str(uuid.uuid4()), now, it.action, it.target, asker, self._source)
+            )
+            for it in happenings
+            for endpoint in self._wanting(it.action, it.target.repository)
+        ]
+        if events:
+            await self._queue(events)
+
+    async def moved(self, move: Move) -> None:
+        """As ``announce``. The same move has the same id, also when it is found again later."""
+        endpoints = self._wanting(EventAction.MOVED, move.repository)
+        if not endpoints:
+            return
+        it = tag_moved(move)
+        event = Event(
+            _id_of(move), self._ports.clock.now(), it.action, it.target, None, self._source
+        )
+        await self._queue([Addressed(endpoint, event) for endpoint in endpoints])
+
+    def wants_pulls(self, repository: Repository) -> bool:
+        return self.gathers and bool(self._wanting(EventAction.PULL, repository))
+
+    def pulled(self, happening: Happening, asker: Asker) -> None:
+        """Never waits."""
+        endpoints = self._wanting(EventAction.PULL, happening.target.repository)
+        if len(self._gathered) + len(endpoints) > MOST_GATHERED:
+            self._missed.update(endpoints)
+            return
+        event = Event(
+            str(uuid.uuid4()),
+            self._ports.clock.now(),
+            happening.action,
+            happening.target,
+            asker,
+            self._source,
+        )
+        self._gathered += [Addressed(endpoint, event) for endpoint in endpoints]
+
+    async def flush(self) -> None:
+        """Queue the pulls gathered so far. Nothing is lost when it fails. Raises MetadataError."""
+        await self._queue([])
+
+    async def keep_flushing(self) -> None:
+        """Ends only when it is cancelled."""
+        while True:
+            await asyncio.sleep(BETWEEN_FLUSHES)
+            await self.flush_or_tell()
+
+    async def flush_or_tell(self) -> None:
+        try:
+            await self.flush()
+        except MetadataError as error:
+            log.warning("pulls wait to be queued for webhooks: %s", error)
+
+    @property
+    def _source(self) -> Source:
+        return self._ports.source
+
+    def _wanting(self, action: EventAction, repository: Repository) -> tuple[str, ...]:
+        key = (action, repository)
+        endpoints = self._wanted.get(key)
+        if endpoints is None:
+            wanting = (each for each in self._subscriptions if each.wants(*key))
+            endpoints = self._wanted[key] = tuple(each.endpoint for each in wanting)
+        return endpoints
+
+    async def _queue(self, events: Sequence[Addressed]) -> None:
+        """Behind the pulls that came before."""
+        async with self._turn:
+            if self._missed:
+                missed, self._missed = self._missed, Counter()
+                self._ports.arrived({}, missed)
+            while len(self._gathered) > PORTION:
+                await self._write(self._gathered[:PORTION], [])
+            await self._write(self._gathered[:PORTION], events)
+
+    async def _write(self, gathered: Sequence[Addressed], events: Sequence[Addressed]) -> None:
+        """``gathered`` are the oldest, which are forgotten once they are written."""
+        portion = [*gathered, *events]
+        if not portion:
+            return
+        dropped = await self._ports.queue.enqueue(portion, self._capacity, self._ports.clock.now())
+        del self._gathered[: len(gathered)]
+        self._ports.arrived(Counter(each.endpoint for each in portion), dropped)
+
+
+def _id_of(move: Move) -> str:
+    before = move.before
+    text = (
+        f"{move.repository}:{move.tag} {before.descriptor.digest}"
+        f" {before.confirmed_at.isoformat()} {move.now.digest}"
+    )
+    return str(uuid.uuid5(_MOVES, text))

@@ -1,0 +1,75 @@
+"""From a body that comes in small pieces to an ingest that takes large ones.
+
+While one portion is hashed and written, the next is gathered: neither the network nor the disk
+waits for the other. Two portions are all that is in memory.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+from mirror.ports.blobs import Ingest, StorageError
+
+PORTION = 1024 * 1024
+"""Bytes that are gathered before they are written."""
+
+
+async def pour(
+    chunks: AsyncIterator[bytes], ingest: Ingest, admit: Callable[[int], Awaitable[None]]
+) -> None:
+    """Append all chunks. ``admit`` is asked before so many bytes are written.
+
+    What came is written, also when the chunks break off. Raises what they raise, and StorageError:
+    then nothing is written that comes after what was not.
+    """
+    portions = _Portions(ingest, admit)
+    try:
+        async for chunk in chunks:
+            await portions.add(chunk)
+    except BaseException:
+        with suppress(StorageError):  # how it began to go wrong says more
+            await portions.finish()
+        raise
+    await portions.finish()
+
+
+class _Portions:
+    def __init__(self, ingest: Ingest, admit: Callable[[int], Awaitable[None]]) -> None:
+        self._ingest = ingest
+        self._admit = admit
+        self._gathered: list[bytes] = []
+        self._size = 0
+        self._writing: asyncio.Task[None] | None = None
+
+    async def add(self, chunk: bytes) -> None:
+        self._gathered.append(chunk)
+        self._size += len(chunk)
+        if self._size >= PORTION:
+            await self._settle()
+            self._writing = asyncio.create_task(self._write(self._take()))
+
+    async def finish(self) -> None:
+        await self._settle()
+        if self._size:
+            await self._write(self._take())
+
+    async def _settle(self) -> None:
+        """Until the last portion is written. If it was not, nothing may follow it."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            await writing
+        except BaseException:
+            self._take()
+            raise
+
+    async def _write(self, portion: bytes) -> None:
+        await self._admit(len(portion))
+        await self._ingest.write(portion)
+
+    def _take(self) -> bytes:
+        portion = b"".join(self._gathered)
+        self._gathered.clear()
+        self._size = 0
+        return portion
