@@ -193,8 +193,8 @@ def _explain(path: Path, error: SQLAlchemyError | UnicodeDecodeError) -> Metadat
     kind = "_".join(name.split("_")[:2])
     if kind in _DAMAGED or isinstance(error, UnicodeDecodeError):
         return MetadataError(
-            f"{path} is damaged ({cause or error}). Stop the server, move the file away together with its"
-            " -wal and -shm, and restore a backup or start without: what is proxied is fetched"
+            f"{path} is damaged ({cause or error}). Stop the server, move the file away with"
+            " its -wal and -shm, and restore a backup or start without: what is proxied is fetched"
             " again, what is hosted is not."
         )
     if kind in _LOCKED:

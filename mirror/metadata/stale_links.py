@@ -43,7 +43,7 @@ _order = (blob_links.c.linked_at, blob_links.c.digest_id, blob_links.c.repositor
 def _place(name: str) -> ColumnElement[Any]:
     return tuple_(
         bindparam(f"{name}_at", type_=Time),
-        bindparam(f"{name}_digest", type_=RowId),
+        bindparam(f"{name}_digest_id", type_=RowId),
         bindparam(f"{name}_repository", type_=RowId),
     )
 
@@ -73,14 +73,8 @@ def list_stale_links(
     aged = {"unless_after": unless_after, **_values("start", start)}
     last = connection.execute(_LAST_OF_SLICE, aged).one_or_none()
     stop = None if last is None else Link(*last)
-    rows = connection.execute(
-        _LIST,
-        {
-            **aged,
-            **_values("stop", stop or Link(unless_after, sys.maxsize, sys.maxsize)),
-            "limit": limit,
-        },
-    )
+    end = stop or Link(unless_after, sys.maxsize, sys.maxsize)
+    rows = connection.execute(_LIST, {**aged, **_values("stop", end), "limit": limit})
     stale = [Link(*row) for row in rows]
     return stale, stale[-1] if len(stale) == limit else stop
 
@@ -101,6 +95,6 @@ def remove_links(connection: Connection, links: Sequence[Link], unless_after: da
 def _values(name: str, place: Link) -> Mapping[str, object]:
     return {
         f"{name}_at": place.linked_at,
-        f"{name}_digest": place.digest_id,
+        f"{name}_digest_id": place.digest_id,
         f"{name}_repository": place.repository_id,
     }
