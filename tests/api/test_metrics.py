@@ -78,6 +78,7 @@ async def test_what_is_stored_is_measured_at_each_scrape(
     series = await scrape(client)
     stored = IMAGE.size + sum(map(len, IMAGE.blobs.values()))
     assert value(series, "mirror_storage_bytes") == stored
+    assert value(series, "mirror_storage_hosted_bytes") == 0
     assert value(series, "mirror_storage_blobs") == 3
     assert value(series, "mirror_storage_manifests") == 1
     assert value(series, "mirror_storage_repositories") == 1

@@ -33,6 +33,7 @@ async def test_a_new_mirror_has_every_figure_and_none_is_made_up(client: AdminCl
     assert stats["storage"] == {
         "blobs": 0,
         "bytes": 0,
+        "hosted_bytes": 0,
         "manifests": 0,
         "repositories": 0,
         "max_bytes": 1 << 30,
