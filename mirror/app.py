@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import secrets
 import signal
 import sys
 import uuid
@@ -43,6 +44,7 @@ from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.statistics import Statistics
 from mirror.registry.tags import TagPorts, Tags
+from mirror.registry.uploads import UploadLimits, UploadPorts, Uploads
 from mirror.registry.usage import Usage
 from mirror.storage.filesystem import FilesystemBlobStore
 from mirror.wiring import UnusableUpstream, make_immutable_tags, make_registries, make_router
@@ -53,6 +55,9 @@ DISK_THREADS = 8
 
 SHORTEST_DRAIN = 0.01
 """Seconds."""
+
+UPLOAD_ID = 16
+"""Random bytes in the id of an upload."""
 
 LINK_RENEWAL = timedelta(hours=6)
 """How often it is recorded that a client was told of a blob: a fraction of the time for which a
@@ -148,6 +153,11 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     referrers = Referrers(parts.referrer_ports(config.timeouts.stale_after))
     stack.push_async_callback(referrers.close)
     hosting = await _hosting(config, parts, Proxied(manifests, blobs, tags, referrers))
+    # Who waits for an upload outwaits a sender that stalls.
+    turn = 2 * config.timeouts.write
+    uploads = Uploads(parts.upload_ports(), UploadLimits(config.hosted.upload_expiry, turn))
+    stack.callback(uploads.close)
+    parts.housekeeping.sweep_with(uploads.sweep)
     parts.housekeeping.evict_with(Eviction(parts.eviction_ports(blobs)))
     _keep_house(parts.housekeeping, stack)
     return Services(
@@ -158,6 +168,7 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
         referrers=hosting.referrers,
         hosted=hosting.hosted,
         catalog=hosting.catalog,
+        uploads=uploads,
         in_use=parts.in_use,
         registries=parts.registries,
         housekeeping=parts.housekeeping,
@@ -236,6 +247,16 @@ class _Parts:
             usage=self.usage,
             statistics=self.statistics,
             renew_every=LINK_RENEWAL,
+        )
+
+    def upload_ports(self) -> UploadPorts:
+        return UploadPorts(
+            store=self.store,
+            links=self.metadata,
+            custody=self.custody,
+            room=self.housekeeping,
+            clock=self.clock,
+            new_id=lambda: secrets.token_hex(UPLOAD_ID),
         )
 
     def eviction_ports(self, blobs: Blobs) -> EvictionPorts:

@@ -8,6 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from tests.simulated_hub import SimulatedHub
 
+pytest_plugins = ["tests.requirements"]
+
 # A busy machine is slow; that is no failure. Where CI runs, a run can be repeated exactly.
 settings.register_profile(
     "mirror",

@@ -41,6 +41,7 @@ LONGEST_HEAD = 4096
 BODILESS = (b"GET ", b"HEAD ")
 
 END_OF_HEAD = b"\r\n\r\n"
+END_OF_CHUNKS = b"0\r\n\r\n"
 
 NO_LINGERING = struct.pack("ii", 1, 0)
 
@@ -154,7 +155,7 @@ class Connection(asyncio.Protocol):
         self._alone = self._idle and _is_whole(data)
         self._idle = False
         self._seen_at = self._loop.time()
-        for piece in _split(data):
+        for piece in self._split(data):
             self._framework.data_received(piece)
 
     def answered(self, *, goes_on: bool) -> None:
@@ -163,6 +164,22 @@ class Connection(asyncio.Protocol):
         self._idle = self._alone and goes_on
         if self._answered == self._last:
             self._framework.close()
+
+    def _split(self, data: bytes) -> Iterator[bytes]:
+        """After the end of every head and body: the framework forgets good requests that come in
+        one piece with a malformed one. A body may be full of what looks like the end of a head.
+        """
+        start = 0
+        while start < len(data):
+            left = self._framework.body_left
+            if left is None:
+                stop = _after(END_OF_CHUNKS, data, start)
+            elif left:
+                stop = start + left
+            else:
+                stop = _after(END_OF_HEAD, data, start)
+            yield data[start:stop]
+            start = stop
 
     def _answer(self, data: bytes) -> bool:
         transport = self._transport
@@ -213,16 +230,9 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def _split(data: bytes) -> Iterator[bytes]:
-    """After the end of every head: the framework forgets good requests that come in one piece with
-    a malformed one.
-    """
-    start = 0
-    while start < len(data):
-        end = data.find(END_OF_HEAD, start)
-        stop = len(data) if end < 0 else end + len(END_OF_HEAD)
-        yield data[start:stop]
-        start = stop
+def _after(end: bytes, data: bytes, start: int) -> int:
+    found = data.find(end, start)
+    return len(data) if found < 0 else found + len(end)
 
 
 def _is_whole(data: bytes) -> bool:

@@ -42,12 +42,14 @@ class Traffic(msgspec.Struct, frozen=True):
 class Storage(msgspec.Struct, frozen=True):
     """What is stored, and how much may be.
 
-    bytes counts each blob once, manifests included. Above max_bytes the least recently used images
-    go until low_bytes are left; min_free_bytes of the file system stay free.
+    bytes counts each blob once, manifests included; hosted_bytes of them belong to repositories
+    that are hosted here and never go by themselves. When the others exceed max_bytes, the least
+    recently used images go until low_bytes are left; min_free_bytes of the file system stay free.
     """
 
     blobs: Count
     bytes: Size
+    hosted_bytes: Size
     manifests: Count
     repositories: Count
     max_bytes: Size

@@ -151,6 +151,9 @@ def _quotas(activity: Activity) -> Iterator[Metric]:
 def _storage(holdings: Holdings) -> Iterator[Metric]:
     totals, limits, space = holdings.totals, holdings.limits, holdings.space
     yield _gauge("mirror_storage_bytes", "Bytes stored, each blob once.", totals.bytes)
+    yield _gauge(
+        "mirror_storage_hosted_bytes", "Of them, those of hosted content.", totals.hosted_bytes
+    )
     yield _gauge("mirror_storage_blobs", "Blobs stored, manifests included.", totals.blobs)
     yield _gauge("mirror_storage_manifests", "Manifests stored.", totals.manifests)
     yield _gauge("mirror_storage_repositories", "Repositories with one.", totals.repositories)

@@ -5,6 +5,7 @@ import logging
 from typing import Any
 
 from aiohttp import StreamReader, web
+from aiohttp.http_parser import RawRequestMessage
 
 from mirror.api.access_log import client_address
 from mirror.api.errors import error_response, of_framework
@@ -28,7 +29,7 @@ class RegistryProtocol(web.RequestHandler):
     like a registry. Overriding is the only way it offers.
     """
 
-    __slots__ = ("_begins", "_is_tls", "_last_body", "_tls_probes")
+    __slots__ = ("_begins", "_is_tls", "_last_body", "_last_length", "_tls_probes")
 
     def __init__(self, manager: web.Server, tls_probes: TlsProbes, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -46,8 +47,18 @@ class RegistryProtocol(web.RequestHandler):
         """Whether the end of a request's body is still to come."""
         return self._last_body is not None and not self._last_body.is_eof()
 
+    @property
+    def body_left(self) -> int | None:
+        """Bytes of a body that are still to come; ``None`` when only its end will tell."""
+        if self._last_body is None or self._last_body.is_eof():
+            return 0
+        if self._last_length is None:
+            return None
+        return max(self._last_length - self._last_body.total_bytes, 0)
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._last_body: StreamReader | None = None
+        self._last_length: int | None = None
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -56,13 +67,14 @@ class RegistryProtocol(web.RequestHandler):
         super().data_received(data)
         if not self._messages:
             return
-        _, body = self._messages[-1]
+        message, body = self._messages[-1]
         if body is self._last_body:
             return
         if self._last_body is not None and self.awaits_body:
             # Malformed, then. The framework tells nobody who still reads it.
             self._last_body.set_exception(MalformedBody("the body is malformed"))
         self._last_body = body
+        self._last_length = _length_of(message)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -103,3 +115,11 @@ class RegistryProtocol(web.RequestHandler):
             self._tls_probes.met(client_address(self.transport))
         else:
             log.info("refused a malformed request: %s", type(error).__name__)
+
+
+def _length_of(message: object) -> int | None:
+    """Of its body, where it says so; the framework has found it to be a number."""
+    if not isinstance(message, RawRequestMessage):
+        return None
+    length = message.headers.get("Content-Length")
+    return None if length is None else int(length)

@@ -21,6 +21,7 @@ from mirror.registry.room import Limits
 from mirror.registry.routed import RoutedBlobs, RoutedManifests, RoutedReferrers, RoutedTags
 from mirror.registry.routing import Router
 from mirror.registry.statistics import Statistics
+from mirror.registry.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Services:
     referrers: RoutedReferrers
     hosted: Hosted
     catalog: RepositoryCatalog
+    uploads: Uploads
     in_use: InUse
     registries: ProxiedRegistries
     housekeeping: Housekeeping

@@ -43,6 +43,7 @@ def _storage(holdings: Holdings) -> documents.Storage:
     return documents.Storage(
         blobs=totals.blobs,
         bytes=totals.bytes,
+        hosted_bytes=totals.hosted_bytes,
         manifests=totals.manifests,
         repositories=totals.repositories,
         max_bytes=limits.max_size,

@@ -68,13 +68,16 @@ def _activity(stats: Stats) -> Iterator[tuple[str, str]]:
 
 def _holdings(stats: Stats) -> Iterator[tuple[str, str]]:
     storage = stats.storage
-    yield "Stored", f"{format_size(storage.bytes)} of at most {format_size(storage.max_bytes)}"
+    cached = storage.bytes - storage.hosted_bytes
+    yield "Stored", f"{format_size(cached)} of at most {format_size(storage.max_bytes)}"
     counts = (
         format_count(storage.blobs, "blob"),
         format_count(storage.manifests, "manifest"),
         format_count(storage.repositories, "repository"),
     )
     yield "", ", ".join(counts)
+    if storage.hosted_bytes:
+        yield "Hosted", f"{format_size(storage.hosted_bytes)} beside that, kept until deleted"
     free, kept = format_size(storage.free_bytes), format_size(storage.min_free_bytes)
     yield "Disk", f"{free} free, of which {kept} stay free"
 

@@ -57,6 +57,7 @@ class Cache(Section):
 class Hosted(Section):
     namespaces: tuple[Annotated[str, reads(parse_repositories)], ...] = ("local/**",)
     immutable_tags: tuple[Annotated[str, reads(parse_references)], ...] = ()
+    upload_expiry: Wait = timedelta(hours=24)
 
 
 class Auth(Section):

@@ -27,6 +27,8 @@ LONGEST_PAUSE = 600.0
 LONGEST_WISH = 3600.0
 """Seconds for which an endpoint may ask to be left alone."""
 
+NEW = Standing(queued=0, failures=0, retry_at=None)
+
 BETWEEN_LINES = 60.0
 """Seconds between two log lines about events that were dropped for want of room."""
 
@@ -74,10 +76,7 @@ def pause_after(failures: int, random: float, asked: float | None = None) -> flo
 class Delivery:
     """To one endpoint."""
 
-    def __init__(
-        self, endpoint: Endpoint, ports: DeliveryPorts, standing: Standing | None = None
-    ) -> None:
-        standing = standing or Standing(0, 0, None)
+    def __init__(self, endpoint: Endpoint, ports: DeliveryPorts, standing: Standing = NEW) -> None:
         self._endpoint = endpoint
         self._ports = ports
         self._queued = standing.queued
@@ -211,14 +210,14 @@ class Deliveries:
 
     def __init__(self, endpoints: Sequence[Endpoint], ports: DeliveryPorts) -> None:
         self._ports = ports
-        self._deliveries = {each.name: Delivery(each, ports) for each in endpoints}
         self._endpoints = endpoints
+        self._deliveries: dict[str, Delivery] = {}
 
     async def start(self) -> None:
         """Take up where earlier runs ended, before anything is queued. Raises MetadataError."""
         standings = await self._ports.queue.standings()
         for each in self._endpoints:
-            standing = standings.get(each.name)
+            standing = standings.get(each.name, NEW)
             self._deliveries[each.name] = Delivery(each, self._ports, standing)
         for name in standings.keys() - self._deliveries.keys():
             dropped = await self._ports.queue.forget(name)
@@ -233,8 +232,9 @@ class Deliveries:
             else:
                 delivery.missed(dropped[name])
 
-    def each(self) -> Sequence[Delivery]:
-        return list(self._deliveries.values())
+    @property
+    def by_name(self) -> Mapping[str, Delivery]:
+        return self._deliveries
 
     def statuses(self) -> Mapping[str, EndpointStatus]:
         return {name: each.status() for name, each in self._deliveries.items()}

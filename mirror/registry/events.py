@@ -126,14 +126,19 @@ class Events:
         )
         self._gathered += [Addressed(endpoint, event) for endpoint in endpoints]
 
+    @property
+    def gathered(self) -> Sequence[Addressed]:
+        """What a crash would lose."""
+        return self._gathered
+
     async def flush(self) -> None:
         """Queue the pulls gathered so far. Nothing is lost when it fails. Raises MetadataError."""
         await self._queue([])
 
-    async def keep_flushing(self) -> None:
-        """Ends only when it is cancelled."""
+    async def keep_flushing(self, pause: float = BETWEEN_FLUSHES) -> None:
+        """``pause`` in seconds. Ends only when it is cancelled."""
         while True:
-            await asyncio.sleep(BETWEEN_FLUSHES)
+            await asyncio.sleep(pause)
             await self.flush_or_tell()
 
     async def flush_or_tell(self) -> None:
@@ -160,9 +165,11 @@ class Events:
             if self._missed:
                 missed, self._missed = self._missed, Counter()
                 self._ports.arrived({}, missed)
-            while len(self._gathered) > PORTION:
+            before = len(self._gathered)
+            while before > PORTION:
                 await self._write(self._gathered[:PORTION], [])
-            await self._write(self._gathered[:PORTION], events)
+                before -= PORTION
+            await self._write(self._gathered[:before], events)
 
     async def _write(self, gathered: Sequence[Addressed], events: Sequence[Addressed]) -> None:
         """``gathered`` are the oldest, which are forgotten once they are written."""

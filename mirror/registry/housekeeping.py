@@ -221,13 +221,14 @@ class Housekeeping:
             await asyncio.sleep(self._pace.sweep)
 
     async def _count(self) -> None:
-        """What is stored, from the records: the running sum knows nothing of manifests, damage and
-        files that were found. What came or went while it is taken is added to it.
+        """What eviction could have, from the records: the running sum knows nothing of manifests,
+        damage, files that were found, and what hosted repositories took over or left. What came
+        or went while it is taken is added to it.
         """
         async with self._counting:
             before = self._used
-            total = (await self._ports.records.totals()).bytes
-            self._used = max(total + self._used - before, 0)
+            totals = await self._ports.records.totals()
+            self._used = max(totals.bytes - totals.hosted_bytes + self._used - before, 0)
 
     async def _check(self) -> None:
         if self._shortage(0) is None:

@@ -11,8 +11,8 @@ OUTDATED = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """In bytes. Above ``max_size`` eviction goes down to ``low_size``; ``min_free`` of the file
-    system stays free.
+    """In bytes. Above ``max_size`` eviction goes down to ``low_size``, neither counting what is
+    hosted; ``min_free`` of the file system stays free.
     """
 
     max_size: int
@@ -30,7 +30,10 @@ class Shortage:
 
 
 def shortage(used: int, extra: int, space: Space, limits: Limits) -> Shortage | None:
-    """What must go so that ``extra`` more bytes fit; ``None`` when they do."""
+    """What must go so that ``extra`` more bytes fit; ``None`` when they do.
+
+    ``used`` bytes are all that could go.
+    """
     missing = limits.min_free + extra - space.free
     if missing > 0:
         return Shortage(missing, "less than cache.min_free is free", urgent=True)

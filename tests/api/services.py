@@ -3,6 +3,7 @@
 The only things that are not real are the upstreams, which do as the test says.
 """
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -36,6 +37,7 @@ from mirror.registry.room import Limits
 from mirror.registry.routing import Router, UpstreamRule
 from mirror.registry.statistics import Statistics
 from mirror.registry.tags import TagPorts, Tags
+from mirror.registry.uploads import UploadLimits, UploadPorts, Uploads
 from mirror.registry.usage import Usage
 from mirror.storage.memory import MemoryBlobStore
 from tests.registry.scripted_upstream import ScriptedUpstream, manifest_of
@@ -47,6 +49,7 @@ ELSEWHERE = (ip_network("192.0.2.0/24"),)
 ROOMY = Limits(max_size=1 << 30, low_size=900 << 20, min_free=1 << 20)
 STALE_AFTER = timedelta(seconds=1.5)
 RENEW_EVERY = timedelta(hours=6)
+UPLOAD_EXPIRY = timedelta(hours=24)
 
 
 @dataclass(slots=True)
@@ -159,6 +162,8 @@ def _services(
     )
     housekeeping.evict_with(_eviction(ports, metadata, housekeeping, protections))
     hosting = _hosting(ports, metadata, registries, blobs, immutable)
+    uploads = _uploads(ports, metadata, housekeeping)
+    housekeeping.sweep_with(uploads.sweep)
     return Services(
         router=_router(registries),
         manifests=hosting.manifests,
@@ -167,6 +172,7 @@ def _services(
         referrers=hosting.referrers,
         hosted=hosting.hosted,
         catalog=hosting.catalog,
+        uploads=uploads,
         in_use=using,
         registries=registries,
         housekeeping=housekeeping,
@@ -225,6 +231,21 @@ def _blobs(
             pause=_no_pause,
         )
     )
+
+
+def _uploads(
+    ports: HousekeepingPorts, metadata: CachedMetadata, housekeeping: Housekeeping
+) -> Uploads:
+    ids = itertools.count(1)
+    upload_ports = UploadPorts(
+        store=ports.store,
+        links=metadata,
+        custody=ports.custody,
+        room=housekeeping,
+        clock=ports.clock,
+        new_id=lambda: f"{next(ids):032x}",
+    )
+    return Uploads(upload_ports, UploadLimits(UPLOAD_EXPIRY, turn=timedelta(seconds=10)))
 
 
 def _hosting(

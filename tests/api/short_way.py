@@ -24,7 +24,7 @@ async def make_stocked() -> MemoryMirror:
     """A mirror in memory that holds the image, and whose upstream has it."""
     mirror = make_mirror()
     await mirror.hold(repository(f"docker.io/{NAME}"), "1", IMAGE)
-    mirror.shelves["docker.io"].put(NAME, "1", IMAGE)
+    mirror.upstreams["docker.io"].push(NAME, "1", IMAGE)
     return mirror
 
 

@@ -11,7 +11,8 @@ from mirror.ports.metadata import Totals
 from mirror.registry.room import Limits
 from tests.api.admin_client import AdminClient
 from tests.api.conftest import Connect
-from tests.api.services import QUIET, MemoryMirror, Wishes, hosted, make_mirror, repository
+from tests.api.services import MemoryMirror, Wishes, hosted, make_mirror, repository
+from tests.registry.scripted_upstream import WELL
 from tests.simulated_hub import blob, make_image
 
 OLD = make_image(layers=[blob("old", 40_000)])
@@ -88,7 +89,7 @@ async def test_nothing_goes_while_nothing_is_above_its_limits(connect: Connect) 
 async def test_what_is_kept_is_told_with_the_reason(
     mirror: MemoryMirror, client: AdminClient
 ) -> None:
-    mirror.shelves["docker.io"].condition = replace(QUIET, state="failing", reason="down")
+    mirror.upstreams["docker.io"].status_now = replace(WELL, state="failing", reason="down")
     report = (await client.post("/api/v1/evict?dry_run=true")).json
     assert [victim["repository"] for victim in report["victims"]] == ["ghcr.io/team/app"]
     assert report["kept"] == [{"reason": "docker.io could not give it again now", "count": 1}]

@@ -6,7 +6,8 @@ import pytest
 
 from tests.api.admin_client import AdminClient
 from tests.api.conftest import Connect
-from tests.api.services import ELSEWHERE, QUIET, MemoryMirror, Wishes, make_mirror
+from tests.api.services import ELSEWHERE, MemoryMirror, Wishes, make_mirror
+from tests.registry.scripted_upstream import WELL
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
@@ -34,8 +35,8 @@ async def test_what_keeps_it_from_serving_is_told(
 
 
 async def test_neither_depends_on_an_upstream(mirror: MemoryMirror, client: AdminClient) -> None:
-    for shelf in mirror.shelves.values():
-        shelf.condition = replace(QUIET, state="failing", reason="no route to host")
+    for upstream in mirror.upstreams.values():
+        upstream.status_now = replace(WELL, state="failing", reason="no route to host")
     assert (await client.get("/livez")).status == 200
     assert (await client.get("/readyz")).status == 200
 

@@ -12,7 +12,8 @@ from mirror.oci.digest import digest_of
 from mirror.oci.errors import OCIError
 from mirror.oci.reference import Tag
 from tests.api.admin_client import AdminClient
-from tests.api.services import MemoryMirror, hosted, manifest_of, repository
+from tests.api.services import MemoryMirror, hosted, repository
+from tests.registry.scripted_upstream import manifest_of
 from tests.simulated_hub import blob, make_image, make_index
 
 NGINX = repository("docker.io/library/nginx")

@@ -17,6 +17,7 @@ from tests.api.services import make_mirror
 from tests.api.serving import serving
 from tests.api.site import BLOB, INDEX, LAYER, NAME, TAGGED
 from tests.api.wire import Line, connected, request
+from tests.requirements import needs_ipv6
 from tests.simulated_hub import SimulatedHub
 from tests.world import settings
 
@@ -49,7 +50,7 @@ async def test_an_address_that_is_none_is_told(host: str, advice: str) -> None:
         Listener(host, 0, silent).start()
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
+@needs_ipv6
 async def test_ipv6() -> None:
     listener = Listener("::1", 0, silent)
     listener.start()

@@ -12,7 +12,8 @@ from mirror.ports.upstream import Quota
 from mirror.registry.statistics import Result
 from tests.api.admin_client import AdminClient
 from tests.api.conftest import Connect
-from tests.api.services import QUIET, MemoryMirror, Wishes, make_mirror, repository
+from tests.api.services import MemoryMirror, Wishes, make_mirror, repository
+from tests.registry.scripted_upstream import WELL
 from tests.simulated_hub import blob, make_image
 from tests.world import START
 
@@ -78,6 +79,7 @@ async def test_what_is_stored_is_measured_at_each_scrape(
     series = await scrape(client)
     stored = IMAGE.size + sum(map(len, IMAGE.blobs.values()))
     assert value(series, "mirror_storage_bytes") == stored
+    assert value(series, "mirror_storage_hosted_bytes") == 0
     assert value(series, "mirror_storage_blobs") == 3
     assert value(series, "mirror_storage_manifests") == 1
     assert value(series, "mirror_storage_repositories") == 1
@@ -88,8 +90,8 @@ async def test_what_is_stored_is_measured_at_each_scrape(
 
 
 async def test_an_upstream_is_watched(mirror: MemoryMirror, client: AdminClient) -> None:
-    mirror.shelves["docker.io"].condition = replace(
-        QUIET, state="failing", reason="down", requests=9, errors=3, bytes=1000, tokens=2
+    mirror.upstreams["docker.io"].status_now = replace(
+        WELL, state="failing", reason="down", requests=9, errors=3, bytes=1000, tokens=2
     )
     series = await scrape(client)
     assert value(series, "mirror_upstream_up", upstream="docker.io") == 0
@@ -105,7 +107,7 @@ async def test_a_quota_is_absent_until_it_is_seen(
 ) -> None:
     assert not any("quota" in name for name, _ in await scrape(client))
     quota = Quota(100, 0, 21600, "an-account", START)
-    mirror.shelves["docker.io"].condition = replace(QUIET, quota=quota)
+    mirror.upstreams["docker.io"].status_now = replace(WELL, quota=quota)
     reply = await client.get("/metrics")
     series = parse(reply.text)
     assert value(series, "mirror_upstream_quota_limit", upstream="docker.io") == 100

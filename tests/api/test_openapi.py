@@ -18,12 +18,12 @@ from tests.api.conftest import Connect
 from tests.api.schema import resolve, violations
 from tests.api.services import (
     ELSEWHERE,
-    QUIET,
     MemoryMirror,
     Wishes,
     make_mirror,
     repository,
 )
+from tests.registry.scripted_upstream import WELL
 from tests.simulated_hub import blob, make_image, make_index
 from tests.world import START
 
@@ -63,8 +63,8 @@ async def mirror() -> MemoryMirror:
     await mirror.hold(repository("ghcr.io/team/app"), None, make_image(layers=[blob("x", 10)]))
     mirror.clock.advance(timedelta(hours=1))
     quota = Quota(100, 0, 21600, None, START)
-    mirror.shelves["docker.io"].condition = replace(
-        QUIET, state="throttled", reason="wait", retry_at=START, quota=quota
+    mirror.upstreams["docker.io"].status_now = replace(
+        WELL, state="throttled", reason="wait", retry_at=START, quota=quota
     )
     return mirror
 

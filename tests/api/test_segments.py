@@ -97,7 +97,7 @@ async def test_while_an_answer_is_under_way(
     stocked: MemoryMirror, server: Serving, before: list[bytes]
 ) -> None:
     """The prepared answer waits for its turn, also when the answer before it has gone."""
-    stocked.shelves["docker.io"].turns = 20
+    stocked.upstreams["docker.io"].turns = 20
     for turns in range(0, 60, 3):
         stocked.clock.advance(timedelta(minutes=1))
         await keep(server, BY_TAG)
@@ -183,7 +183,7 @@ async def test_any_sequence_of_segments_is_answered_alike(
 ) -> None:
     """Request by request, byte by byte, as if there were no short way."""
     stocked = await make_stocked()
-    stocked.shelves["docker.io"].turns = 15
+    stocked.upstreams["docker.io"].turns = 15
     async with serving(stocked) as short, serving(stocked, prepares=False) as long:
         await keep(short)
         for sequence in sequences:

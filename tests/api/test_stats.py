@@ -33,6 +33,7 @@ async def test_a_new_mirror_has_every_figure_and_none_is_made_up(client: AdminCl
     assert stats["storage"] == {
         "blobs": 0,
         "bytes": 0,
+        "hosted_bytes": 0,
         "manifests": 0,
         "repositories": 0,
         "max_bytes": 1 << 30,
@@ -62,7 +63,7 @@ async def test_a_new_mirror_has_every_figure_and_none_is_made_up(client: AdminCl
 async def test_pulls_are_counted_by_what_the_cache_did(
     mirror: MemoryMirror, client: AdminClient
 ) -> None:
-    mirror.shelves["docker.io"].put("library/nginx", "latest", IMAGE)
+    mirror.upstreams["docker.io"].push("library/nginx", "latest", IMAGE)
     for _ in range(4):
         assert (await client.get("/v2/library/nginx/manifests/latest")).status == 200
     mirror.clock.advance(timedelta(minutes=6))
@@ -128,7 +129,7 @@ async def test_counters_come_from_earlier_runs_too(
 async def test_an_upstream_in_trouble_says_why_and_until_when(
     mirror: MemoryMirror, client: AdminClient
 ) -> None:
-    mirror.shelves["docker.io"].condition = UpstreamStatus(
+    mirror.upstreams["docker.io"].status_now = UpstreamStatus(
         state="throttled",
         reason="docker.io is out of quota",
         retry_at=START + timedelta(minutes=1),

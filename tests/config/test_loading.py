@@ -1,4 +1,6 @@
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -18,6 +20,7 @@ from mirror.config import (
 )
 from tests.config.conftest import Folder, complaints_of
 
+NOBODY = 65534
 EVERYTHING = """
 listen: "[::1]:0"
 public_url: https://mirror.example.com
@@ -234,11 +237,29 @@ def test_a_file_that_cannot_be_opened_is_named(folder: Folder) -> None:
         load_config(folder.file, {})
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+@contextmanager
+def not_as_root() -> Iterator[None]:
+    """Root may read every file."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
 def test_a_file_that_may_not_be_read_is_named(folder: Folder) -> None:
+    folder.path.chmod(0o755)
     folder.file.touch(mode=0)
-    with pytest.raises(ConfigError, match=r"^mirror\.yaml: this process may not read it"):
+    with (
+        not_as_root(),
+        pytest.raises(ConfigError, match=r"^mirror\.yaml: this process may not read it"),
+    ):
         load_config(folder.file, {})
+    folder.file.chmod(0o644)
+    with not_as_root():
+        assert load_config(folder.file, {}) == load_config(None, {})
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "a/b", "\udcff.yaml"])

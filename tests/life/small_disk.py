@@ -1,15 +1,13 @@
 """A file system of its own for one test: small, soon full, and nobody else's."""
 
 import itertools
-import os
-import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
+from tests.requirements import mounting_option
 
 NAMESPACES: Mapping[str, tuple[str, ...]] = {"-m": ("mnt",), "-Urm": ("user", "mnt")}
 """How `unshare` makes them, and what then has to be entered; root has it easier."""
@@ -19,21 +17,11 @@ ENTERING: Mapping[str, tuple[str, ...]] = {"-m": ("-m",), "-Urm": ("-U", "-m")}
 HOLD = 'mount -t tmpfs -o "$1" none "$2" && echo mounted && exec cat'
 
 
-def find_way() -> str | None:
-    if shutil.which("unshare") is None:
-        return None
-    for way in NAMESPACES:
-        attempt = ["unshare", way, "mount", "-t", "tmpfs", "none", "/mnt"]
-        if not subprocess.run(attempt, check=False, capture_output=True).returncode:
-            return way
-    return None
-
-
-WAY = find_way()
-
-needs_mounts = pytest.mark.skipif(
-    WAY is None and "CI" not in os.environ, reason="nothing may be mounted here"
-)
+def way() -> str:
+    """The option of `unshare`. Whoever uses this has the mark `needs_mounts`."""
+    option = mounting_option()
+    assert option is not None
+    return option
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +34,7 @@ class SmallDisk:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        return tuple(f"/proc/{self.holder}/ns/{kind}" for kind in NAMESPACES[WAY or "-m"])
+        return tuple(f"/proc/{self.holder}/ns/{kind}" for kind in NAMESPACES[way()])
 
     @property
     def path(self) -> Path:
@@ -54,7 +42,7 @@ class SmallDisk:
         return Path(f"/proc/{self.holder}/root{self.mounted_at}")
 
     def remount(self, options: str) -> None:
-        entering = ["nsenter", "-t", str(self.holder), *ENTERING[WAY or "-m"]]
+        entering = ["nsenter", "-t", str(self.holder), *ENTERING[way()]]
         mount = ["mount", "-o", f"remount,{options}", str(self.mounted_at)]
         subprocess.run([*entering, *mount], check=True)
 
@@ -82,7 +70,7 @@ class SmallDisk:
 def small_disk(at: Path, options: str) -> Iterator[SmallDisk]:
     """Mounted at ``at`` with these options of tmpfs."""
     at.mkdir()
-    command = ["unshare", WAY or "-m", "sh", "-c", HOLD, "sh", options, str(at)]
+    command = ["unshare", way(), "sh", "-c", HOLD, "sh", options, str(at)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"mounted\n"

@@ -11,8 +11,9 @@ from tests.life.aftermath import inspect_blobs, inspect_database
 from tests.life.environment import mirror_of, stored_files
 from tests.life.process import Nursery, Server, order, running_program, running_server
 from tests.life.pulling import Client, client_of
-from tests.life.small_disk import SmallDisk, needs_mounts, small_disk
-from tests.life.tracing import needs_strace, traced
+from tests.life.small_disk import SmallDisk, small_disk
+from tests.life.tracing import traced
+from tests.requirements import needs_mounts, needs_strace
 from tests.simulated_hub import Fault, SimulatedHub, blob, digest_of, make_image, make_index
 
 pytestmark = needs_mounts

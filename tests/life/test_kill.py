@@ -16,7 +16,8 @@ from tests.life.aftermath import inspect
 from tests.life.environment import mirror_of
 from tests.life.process import Nursery, Server, listening, order, running_program, running_server
 from tests.life.pulling import BROKEN, Client, PullFailed, client_of, gather_all
-from tests.life.tracing import needs_strace, traced
+from tests.life.tracing import traced
+from tests.requirements import needs_strace
 from tests.simulated_hub import Fault, Index, SimulatedHub, blob, digest_of, make_image, make_index
 
 KILLS = int(os.environ.get("LIFE_KILLS", "0"))

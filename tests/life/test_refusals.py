@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.life.process import Nursery, order, running_program, running_server
-from tests.life.tracing import needs_strace, traced
+from tests.life.tracing import traced
+from tests.requirements import needs_strace
 
 NOBODY = 65534
 

@@ -8,7 +8,8 @@ import pytest
 from tests.life.environment import mirror_of
 from tests.life.process import Nursery, order, running_server
 from tests.life.pulling import client_of
-from tests.life.small_disk import SmallDisk, needs_mounts, small_disk
+from tests.life.small_disk import SmallDisk, small_disk
+from tests.requirements import needs_mounts
 from tests.simulated_hub import SimulatedHub, blob, make_image, make_index
 
 pytestmark = needs_mounts

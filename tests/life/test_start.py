@@ -21,7 +21,8 @@ from tests.life.process import (
 )
 from tests.life.pulling import client_of
 from tests.life.remains import back_to, remains
-from tests.life.tracing import needs_strace, traced
+from tests.life.tracing import traced
+from tests.requirements import needs_ipv6, needs_strace
 from tests.simulated_hub import Canary, SimulatedHub, blob, make_image, make_index
 from tests.world import running_mirror
 
@@ -161,9 +162,10 @@ async def test_lives_leave_nothing_behind(tmp_path: Path, hub: SimulatedHub) -> 
     assert before.files == ("lock", "metadata.db", "reserve")
 
 
+IPV6 = "the other protocol"
 CORNERS: dict[str, dict[str, str]] = {
     "offline": {"MIRROR__OFFLINE": "true"},
-    "the other protocol": {"MIRROR__LISTEN": "[::1]:0"},
+    IPV6: {"MIRROR__LISTEN": "[::1]:0"},
     "no drain": {"MIRROR__TIMEOUTS__DRAIN": "0s"},
     "every tag stale": {"MIRROR__UPSTREAMS": "{docker.io: {freshness: 0s}}"},
     "no room": {"MIRROR__CACHE__MAX_SIZE": "1", "MIRROR__CACHE__MIN_FREE": "1000TiB"},
@@ -174,21 +176,14 @@ CORNERS: dict[str, dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize("corner", CORNERS)
+@pytest.mark.parametrize(
+    "corner",
+    [pytest.param(corner, marks=needs_ipv6) if corner == IPV6 else corner for corner in CORNERS],
+)
 async def test_any_configuration_starts_and_stops(
     nursery: Nursery, tmp_path: Path, corner: str
 ) -> None:
-    if corner == "the other protocol" and not has_ipv6():
-        pytest.skip("there is no IPv6 here")
     async with running_program(nursery, order(tmp_path, CORNERS[corner])) as program:
         await program.printed(LISTENS)
         assert await program.stop() == 0
         assert not any("Traceback" in line for line in program.lines)
-
-
-def has_ipv6() -> bool:
-    try:
-        with closing(socket.create_server(("::1", 0), family=socket.AF_INET6)):
-            return True
-    except OSError:
-        return False

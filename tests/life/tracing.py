@@ -1,27 +1,12 @@
 """Looking at the system calls of a server, and making one of them its last."""
 
 import asyncio
-import os
-import shutil
 import signal
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import pytest
-
 from tests.life.process import Program
-
-
-def can_trace() -> bool:
-    attempt = ["strace", "-qq", "-o", "/dev/null", "true"]
-    return shutil.which("strace") is not None and not subprocess.call(attempt)
-
-
-needs_strace = pytest.mark.skipif(
-    "CI" not in os.environ and not can_trace(), reason="strace is missing or not allowed"
-)
 
 
 @asynccontextmanager

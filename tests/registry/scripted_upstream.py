@@ -67,6 +67,8 @@ class ScriptedUpstream:
     cuts: dict[Digest, int] = field(default_factory=dict)
     """After how many bytes the next download breaks off."""
     by_hand: set[Digest] = field(default_factory=set)
+    turns: int = 1
+    """How often the event loop turns round before it answers."""
     asked: list[Asked] = field(default_factory=list)
     open_downloads: int = 0
     bell: Bell = field(default_factory=Bell)
@@ -197,8 +199,10 @@ class ScriptedUpstream:
     async def _hear(self, asked: Asked) -> None:
         self.asked.append(asked)
         self.bell.ring()
-        gate = self._gates.get(asked.what)
-        await (asyncio.sleep(0) if gate is None else gate.wait())
+        if gate := self._gates.get(asked.what):
+            await gate.wait()
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         error = self.trouble.get(asked.what)
         self._note(error)
         if error is not None:

@@ -6,7 +6,7 @@ import pytest
 
 from mirror.ports.blobs import StorageFull
 from tests.registry.chores import going_on, store
-from tests.registry.shelf import NGINX, REDIS, SECOND, Shelf, digest
+from tests.registry.shelf import HOSTED, NGINX, REDIS, SECOND, Shelf, digest
 from tests.registry.troubled_stores import TroubledFacts, TroubledStore
 from tests.registry.workbench import settle
 
@@ -119,4 +119,18 @@ async def test_a_shelf_of_two_repositories_is_one_cache(tight: Shelf) -> None:
     """The sum is that of what is stored, and each blob is stored once."""
     await tight.put_image(NGINX, "one", {"shared": 800})
     await tight.put_image(REDIS, "two", {"shared": 800})
+    assert (await tight.housekeeping.evict(dry_run=True)).needed == 0
+
+
+async def test_what_is_hosted_has_no_limit(tight: Shelf) -> None:
+    await tight.put_image(HOSTED, "app", {"large": 5000})
+    await store(tight, *"abcdefghij")
+    assert (await tight.housekeeping.evict(dry_run=False)).count == 0
+    await store(tight, "k")
+    assert (await tight.housekeeping.evict(dry_run=True)).needed == 500
+
+
+async def test_what_a_hosted_repository_took_over_is_no_longer_the_cache(tight: Shelf) -> None:
+    await store(tight, *"abcdefghijk")
+    await tight.facts.link_blob(HOSTED, digest("a", 100))
     assert (await tight.housekeeping.evict(dry_run=True)).needed == 0

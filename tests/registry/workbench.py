@@ -23,6 +23,7 @@ from mirror.registry.held import HeldManifests
 from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
+from mirror.registry.moves import TellMove, tell_nobody
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
 from mirror.registry.referrers import ReferrerPorts, Referrers
@@ -71,6 +72,7 @@ class Habits:
     freshness: timedelta = FRESH
     deleted_tags: DeletedTags = DeletedTags.NOT_FOUND
     stale_after: timedelta = timedelta(seconds=5)
+    moved: TellMove = tell_nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ def _manifests(ground: Ground, equipment: _Equipment, habits: Habits) -> Manifes
             clock=ground.clock,
             statistics=equipment.statistics,
             stale_after=habits.stale_after,
+            moved=habits.moved,
         )
     )
 

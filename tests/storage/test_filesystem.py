@@ -9,6 +9,7 @@ from mirror.oci.digest import Digest
 from mirror.ports.blobs import StorageError
 from mirror.storage.filesystem import FilesystemBlobStore
 from tests.conformance.blobs import SetClock, begun, stored
+from tests.requirements import SECOND_FILE_SYSTEM, needs_second_file_system
 from tests.storage.content import CONTENT, DIGEST, SHA512, mode_of, place_of
 
 
@@ -79,12 +80,10 @@ def test_a_file_in_place_of_a_folder_is_named(root: Path) -> None:
         FilesystemBlobStore.prepare(root)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is one file system only")  # noqa: S108 - a second file system
-def test_folders_on_different_file_systems_are_refused(root: Path, tmp_path: Path) -> None:
-    if Path("/dev/shm").stat().st_dev == tmp_path.stat().st_dev:  # noqa: S108 - a second file system
-        pytest.skip("there is one file system only")
+@needs_second_file_system
+def test_folders_on_different_file_systems_are_refused(root: Path) -> None:
     (root / "quarantine").rmdir()
-    (root / "quarantine").symlink_to("/dev/shm")  # noqa: S108 - nothing is written there
+    (root / "quarantine").symlink_to(SECOND_FILE_SYSTEM)
 
     with pytest.raises(StorageError, match="different file systems"):
         FilesystemBlobStore.prepare(root)

@@ -5,7 +5,6 @@ system calls, which is looked at separately.
 """
 
 import re
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ import pytest
 
 from mirror.storage.filesystem import FilesystemBlobStore
 from tests.conformance.blobs import SetClock, listed, stored
+from tests.requirements import needs_strace
 from tests.storage.scenarios import (
     LAYER,
     LAYER_DIGEST,
@@ -32,17 +32,6 @@ CONTENTS = {LAYER_DIGEST: LAYER, MANIFEST_DIGEST: MANIFEST, MANIFEST_SHA512: MAN
 SCENARIOS = [sys.executable, "-m", "tests.storage.scenarios"]
 SHARD = f"blobs/sha256/{LAYER_DIGEST.encoded[:2]}"
 BLOB = f"{SHARD}/{LAYER_DIGEST.encoded}"
-
-
-def can_trace() -> bool:
-    return (
-        shutil.which("strace") is not None
-        and subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], check=False).returncode
-        == 0
-    )
-
-
-needs_strace = pytest.mark.skipif(not can_trace(), reason="strace is missing or not allowed")
 
 
 async def test_a_kill_at_any_step_leaves_nothing_half_stored(tmp_path: Path) -> None:
