@@ -56,9 +56,12 @@ class Lane:
             if self._is_closed:
                 return
             self._is_closed = True
-            closing = self._thread.submit(self._disconnect)
-            self._thread.shutdown(wait=False)
-            await asyncio.wrap_future(closing)
+            closed = asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+            try:
+                await asyncio.shield(closed)
+            finally:
+                # Once it has nothing to do, the thread ends at once; otherwise by itself.
+                self._thread.shutdown(wait=closed.done())
 
     async def _in_turn(self, step: Callable[[], T]) -> T:
         await self._turn.acquire()
