@@ -5,6 +5,8 @@ its head. What is logged or raised holds neither addresses nor secrets: both may
 """
 
 import asyncio
+import errno
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -119,7 +121,7 @@ def _explained(error: Exception) -> str:
         case aiohttp.ClientSSLError():
             return "no TLS connection could be made"
         case aiohttp.ClientConnectorError():
-            return f"no connection ({error.os_error.strerror or 'refused'})"
+            return f"no connection ({os.strerror(error.os_error.errno or errno.ECONNREFUSED)})"
         case aiohttp.ClientResponseError() | HttpProcessingError():
             return "it answered something that is not HTTP"
     return "the connection broke"
