@@ -83,7 +83,9 @@ def hosted_repository(request: web.Request, path: ResourcePath, action: Action) 
 
     The name is judged first: that it cannot be changed is true for everybody.
     """
-    repository = request.app[SERVICES].router.hosted(path.name, namespaces(request))
+    repository = request.app[SERVICES].router.hosted(
+        path.name, namespaces(request), deleting=action is Action.DELETE
+    )
     require(request, action)
     return repository
 
