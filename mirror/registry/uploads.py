@@ -36,8 +36,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 10
 """Seconds to wait where nothing is known of when it will be better."""
 
-GLIMPSE = 1.0
-"""Seconds for which the status of an upload waits for who is writing to it."""
+GLIMPSE = timedelta(seconds=1)
 
 MOST_OWNERS = 100
 """Repositories that are looked at for one that may lend a blob."""
@@ -102,12 +101,13 @@ class UploadPorts:
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
     """``expiry``: for how long an upload may be idle. ``turn``: how long anybody waits for who is
-    writing to the same upload; longer than a sender may stall. ``most_open``: files kept open for
-    nobody.
+    writing to the same upload; longer than a sender may stall. ``glimpse``: the same for who only
+    wants to know how much has come. ``most_open``: files kept open for nobody.
     """
 
     expiry: timedelta
     turn: timedelta
+    glimpse: timedelta = GLIMPSE
     most_open: int = MOST_OPEN
 
 
@@ -116,7 +116,7 @@ class Uploads:
 
     def __init__(self, ports: UploadPorts, limits: UploadLimits) -> None:
         self._ports = ports
-        self._turn = limits.turn.total_seconds()
+        self._limits = limits
         self._open = OpenUploads(ports.store, ports.clock, limits.expiry, limits.most_open)
 
     async def start(self, repository: Repository) -> Upload:
@@ -129,7 +129,7 @@ class Uploads:
     async def status(self, repository: Repository, upload_id: str) -> Upload:
         """How much of it has come. While somebody writes to it, that may be more a moment later."""
         try:
-            async with self._hold(repository, upload_id, GLIMPSE) as (_, ingest):
+            async with self._hold(repository, upload_id, self._limits.glimpse) as (_, ingest):
                 return Upload(upload_id, ingest.offset)
         except TooManyRequests:
             offset = self._open.offset(_ingest_id(repository, upload_id))
@@ -193,10 +193,10 @@ class Uploads:
 
     @asynccontextmanager
     async def _hold(
-        self, repository: Repository, upload_id: str, patience: float | None = None
+        self, repository: Repository, upload_id: str, patience: timedelta | None = None
     ) -> AsyncIterator[tuple[OpenUpload, Ingest]]:
         ingest_id = _ingest_id(repository, upload_id)
-        seconds = self._turn if patience is None else patience
+        seconds = (patience or self._limits.turn).total_seconds()
         try:
             with _as_oci_errors():
                 async with self._open.hold(ingest_id, seconds) as upload:
