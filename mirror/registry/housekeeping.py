@@ -125,6 +125,10 @@ class Housekeeping:
         self._used = max(self._used - size, 0)
         self._free.freed(size)
 
+    def collected(self, size: int) -> None:
+        """``size`` bytes were deleted, few of which counted: they had been pushed here."""
+        self._free.freed(size)
+
     async def make_room(self, size: int) -> None:
         """Let ``size`` more bytes be stored. Raises StorageFull when there is no room for them.
 

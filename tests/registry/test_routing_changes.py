@@ -49,7 +49,7 @@ def test_a_name_of_two_components_has_to_be_declared(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["nginx", "a/b/c"])
 def test_beside_another_registry_every_name_has_to_be_declared(name: str) -> None:
-    with pytest.raises(Denied, match="ghcr.io"):
+    with pytest.raises(Denied, match=r"ghcr\.io"):
         BESIDE_GHCR.hosted(name)
 
 
