@@ -7,16 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from mirror.api.access import identify
+from mirror.api.access import identify, require
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
-from mirror.api.hosting import hosted_repository
 from mirror.api.path import ResourcePath
 from mirror.api.request import CONCERNED, Concern, namespace_header, namespaces
 from mirror.api.services import SERVICES
 from mirror.api.upload_body import body_of
 from mirror.oci.digest import Digest, parse_algorithm, parse_digest
-from mirror.oci.errors import BlobUploadUnknown, DigestInvalid, OCIError, Unsupported
+from mirror.oci.errors import BlobUploadUnknown, Denied, DigestInvalid, OCIError, Unsupported
 from mirror.ports.access import Action
 from mirror.ports.repository import Repository
 from mirror.registry.uploads import OutOfOrder, Upload
@@ -31,11 +30,14 @@ async def serve_upload(request: web.Request, path: ResourcePath) -> web.StreamRe
     handlers = _OF_ONE if path.item else _OF_ALL
     request[CONCERNED] = Concern(None, "blob")
     try:
-        repository = hosted_repository(request, path, Action.PUSH)
-    except Unsupported as refusal:
+        repository = request.app[SERVICES].router.hosted(path.name, namespaces(request))
+    except (Unsupported, Denied) as refusal:
         if request.method in PULLING:
             raise BlobUploadUnknown(refusal.message) from None
+        if isinstance(refusal, Denied):
+            raise
         return error_response(refusal, allow=PULLING)
+    require(request, Action.PUSH)
     handler = handlers.get(request.method)
     if handler is None:
         return error_response(Unsupported("this path has no such method"), allow=tuple(handlers))
