@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import web
 
 from mirror.api.access import identify, require
+from mirror.api.announcing import announce
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
 from mirror.api.path import ResourcePath
@@ -18,6 +19,7 @@ from mirror.oci.digest import Digest, parse_algorithm, parse_digest
 from mirror.oci.errors import BlobUploadUnknown, Denied, DigestInvalid, OCIError, Unsupported
 from mirror.ports.access import Action
 from mirror.ports.repository import Repository
+from mirror.registry.happenings import blob_mounted, blob_pushed
 from mirror.registry.uploads import OutOfOrder, Upload
 
 PULLING = ("GET", "HEAD")
@@ -58,11 +60,14 @@ async def _start(request: web.Request, repository: Repository, _item: str) -> we
         parse_algorithm(query["digest-algorithm"])
     if "mount" in query:
         mounted = parse_digest(query["mount"])
-        if await uploads.mount(repository, mounted, await _lenders(request, mounted)):
+        loan = await uploads.mount(repository, mounted, await _lenders(request, mounted))
+        if loan is not None:
+            await announce(request, blob_mounted(repository, loan.blob, loan.lender))
             return _created(request, repository, mounted)
     elif "digest" in query:
         digest = parse_digest(query["digest"])
-        await uploads.push(repository, body_of(request, _patience(request)), digest)
+        blob = await uploads.push(repository, body_of(request, _patience(request)), digest)
+        await announce(request, blob_pushed(repository, blob))
         return _created(request, repository, digest)
     return _answer(202, _progress(request, repository, await uploads.start(repository)))
 
@@ -76,7 +81,8 @@ async def _append(request: web.Request, repository: Repository, item: str) -> we
 async def _finish(request: web.Request, repository: Repository, item: str) -> web.Response:
     digest = _digest(request)
     body = body_of(request, _patience(request))
-    await request.app[SERVICES].uploads.finish(repository, _id(item), body, digest)
+    blob = await request.app[SERVICES].uploads.finish(repository, _id(item), body, digest)
+    await announce(request, blob_pushed(repository, blob))
     return _created(request, repository, digest)
 
 

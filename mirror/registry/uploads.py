@@ -69,6 +69,14 @@ class Body:
     place: ByteRange | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A blob that was mounted, and whose it was."""
+
+    blob: BlobRecord
+    lender: Repository
+
+
 class Room(Protocol):
     """Keeps what is stored within its limits."""
 
@@ -146,20 +154,20 @@ class Uploads:
 
     async def finish(
         self, repository: Repository, upload_id: str, body: Body, digest: Digest
-    ) -> None:
+    ) -> BlobRecord:
         """Add bytes at the end, and make all of them a blob of the repository.
 
         Raises DigestInvalid, and forgets the upload, when they are not what the digest says.
         """
         async with self._hold(repository, upload_id) as (upload, ingest):
             await self._take(Upload(upload_id, ingest.offset), upload, ingest, body)
-            await self._publish(upload, ingest, repository, digest)
+            return await self._publish(upload, ingest, repository, digest)
 
-    async def push(self, repository: Repository, body: Body, digest: Digest) -> None:
+    async def push(self, repository: Repository, body: Body, digest: Digest) -> BlobRecord:
         """A blob in one go. Whatever fails, nothing of it stays."""
         started = await self.start(repository)
         try:
-            await self.finish(repository, started.id, body, digest)
+            return await self.finish(repository, started.id, body, digest)
         except BaseException:
             await self._discard(repository, started.id)
             raise
@@ -171,13 +179,14 @@ class Uploads:
 
     async def mount(
         self, repository: Repository, digest: Digest, lenders: Sequence[Repository]
-    ) -> bool:
-        """Take over a blob that one of the lenders may serve; whether there is such a one."""
+    ) -> Loan | None:
+        """Take over a blob that one of the lenders may serve; ``None``: there is no such a one."""
         for lender in lenders:
             found = await self._ports.links.get_blob(lender, digest)
             if found is not None:
-                return await self._link(repository, found)
-        return False
+                is_linked = await self._link(repository, found)
+                return Loan(found, lender) if is_linked else None
+        return None
 
     async def owners(self, digest: Digest) -> Sequence[Repository]:
         """Repositories, hosted or proxied, that have the blob; not all of very many."""
@@ -228,7 +237,7 @@ class Uploads:
 
     async def _publish(
         self, upload: OpenUpload, ingest: Ingest, repository: Repository, digest: Digest
-    ) -> None:
+    ) -> BlobRecord:
         blob = BlobRecord(digest, ingest.offset)
         try:
             await ingest.verify(digest)
@@ -244,6 +253,7 @@ class Uploads:
             upload.let_go()
             raise
         await upload.end()
+        return blob
 
     async def _store(self, upload: OpenUpload, ingest: Ingest, blob: BlobRecord) -> None:
         """Make it durable, unless that was done before: for this upload or for another one."""
