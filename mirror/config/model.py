@@ -20,6 +20,7 @@ from mirror.config.quantities import (
     parse_duration,
     parse_flag,
     parse_percent,
+    parse_schedule,
     parse_size,
     parse_wait,
 )
@@ -55,10 +56,20 @@ class Cache(Section):
         return int(self.max_size * self.low_watermark / 100)
 
 
+class GarbageCollection(Section):
+    """Of what was pushed and is not needed any more. Nothing is collected by itself when `every`
+    is None.
+    """
+
+    grace: Wait = timedelta(hours=48)
+    every: Annotated[timedelta | None, reads(parse_schedule)] = timedelta(hours=24)
+
+
 class Hosted(Section):
     namespaces: tuple[Annotated[str, reads(parse_repositories)], ...] = ("local/**",)
     immutable_tags: tuple[Annotated[str, reads(parse_references)], ...] = ()
     upload_expiry: Wait = timedelta(hours=24)
+    gc: GarbageCollection = GarbageCollection()
 
 
 class Auth(Section):
