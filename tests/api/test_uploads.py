@@ -1,4 +1,4 @@
-"""Pushing blobs, as the specification has it and as clients do it.
+"""Uploading blobs, as the specification has it and as clients do it.
 
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#push
 """
@@ -9,19 +9,19 @@ from collections.abc import AsyncIterator
 import pytest
 
 from mirror.oci.digest import Digest, digest_of
-from tests.api.pushing import (
+from tests.api.services import make_mirror
+from tests.api.uploading import (
     CONTENT,
     DIGEST,
     NAME,
     NO_SUCH,
     UPLOADS,
-    Pushing,
+    Uploading,
     chunked,
     finishing,
-    pushing_to,
     sent,
+    uploading_to,
 )
-from tests.api.services import make_mirror
 from tests.api.wire import connected
 
 HALF = len(CONTENT) // 2
@@ -31,12 +31,12 @@ BLOB = f"/v2/{NAME}/blobs/{DIGEST}"
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Pushing]:
-    async with pushing_to(make_mirror()) as server:
+async def server() -> AsyncIterator[Uploading]:
+    async with uploading_to(make_mirror()) as server:
         yield server
 
 
-async def is_there(server: Pushing, digest: Digest, content: bytes = CONTENT) -> bool:
+async def is_there(server: Uploading, digest: Digest, content: bytes = CONTENT) -> bool:
     head = await server.ask("HEAD", f"/v2/{NAME}/blobs/{digest}")
     assert head.status != 200 or int(head["Content-Length"]) == len(content)
     return (await server.pull(digest)).body == content
@@ -46,7 +46,7 @@ async def is_there(server: Pushing, digest: Digest, content: bytes = CONTENT) ->
 @pytest.mark.parametrize(
     "query", ["", "?digest-algorithm=sha512", "?digest-algorithm=sha256", "?x"]
 )
-async def test_an_upload_is_begun(server: Pushing, path: str, query: str) -> None:
+async def test_an_upload_is_begun(server: Uploading, path: str, query: str) -> None:
     answer = await server.ask("POST", path + query, body=b"")
     assert (answer.status, answer.body, answer["Content-Length"]) == (202, b"", "0")
     location = answer["Location"]
@@ -58,7 +58,7 @@ async def test_an_upload_is_begun(server: Pushing, path: str, query: str) -> Non
 
 
 @BOTH
-async def test_as_docker_does_it(server: Pushing, digest: Digest) -> None:
+async def test_as_docker_does_it(server: Uploading, digest: Digest) -> None:
     """Streamed in chunks of HTTP, and finished by a request of its own."""
     location = await server.begin()
     async with connected(server.port) as line:
@@ -77,7 +77,7 @@ async def test_as_docker_does_it(server: Pushing, digest: Digest) -> None:
 @pytest.mark.parametrize("prefix", ["", "bytes "])
 @pytest.mark.parametrize("suffix", ["", "/*", f"/{len(CONTENT)}"])
 async def test_in_chunks_of_which_each_says_where_it_belongs(
-    server: Pushing, digest: Digest, prefix: str, suffix: str
+    server: Uploading, digest: Digest, prefix: str, suffix: str
 ) -> None:
     location = await server.begin()
     for start in range(0, len(CONTENT) - 2000, 2000):
@@ -94,7 +94,7 @@ async def test_in_chunks_of_which_each_says_where_it_belongs(
 
 
 @BOTH
-async def test_begun_and_then_sent_whole(server: Pushing, digest: Digest) -> None:
+async def test_begun_and_then_sent_whole(server: Uploading, digest: Digest) -> None:
     location = await server.begin()
     answer = await server.ask("PUT", finishing(location, digest), body=CONTENT)
     assert answer.status == 201
@@ -102,14 +102,14 @@ async def test_begun_and_then_sent_whole(server: Pushing, digest: Digest) -> Non
 
 
 @BOTH
-async def test_in_one_request(server: Pushing, digest: Digest) -> None:
+async def test_in_one_request(server: Uploading, digest: Digest) -> None:
     answer = await server.ask("POST", f"{UPLOADS}?digest={digest}", body=CONTENT)
     assert (answer.status, answer["Location"]) == (201, f"/v2/{NAME}/blobs/{digest}")
     assert answer["Docker-Content-Digest"] == str(digest)
     assert await is_there(server, digest)
 
 
-async def test_a_blob_of_no_bytes(server: Pushing) -> None:
+async def test_a_blob_of_no_bytes(server: Uploading) -> None:
     empty = digest_of(b"")
     location = await server.begin()
     assert (await server.ask("PUT", finishing(location, empty), body=b"")).status == 201
@@ -119,7 +119,7 @@ async def test_a_blob_of_no_bytes(server: Pushing) -> None:
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
-async def test_out_of_order(server: Pushing, method: str) -> None:
+async def test_out_of_order(server: Uploading, method: str) -> None:
     """Replayed at the location of the beginning, which old clients go on using."""
     location = await server.begin(CONTENT[:HALF])
     target = location if method == "PATCH" else finishing(location)
@@ -135,7 +135,7 @@ async def test_out_of_order(server: Pushing, method: str) -> None:
     assert await is_there(server, DIGEST)
 
 
-async def test_a_length_that_differs_from_the_range(server: Pushing) -> None:
+async def test_a_length_that_differs_from_the_range(server: Uploading) -> None:
     location = await server.begin(CONTENT[:HALF])
     for span in (f"{HALF}-{HALF + 8}", f"{HALF}-{HALF + 10}"):
         answer = await server.ask("PATCH", location, f"Content-Range: {span}", body=b"0123456789")
@@ -143,7 +143,7 @@ async def test_a_length_that_differs_from_the_range(server: Pushing) -> None:
     assert await server.offset(location) == HALF
 
 
-async def test_the_status(server: Pushing) -> None:
+async def test_the_status(server: Uploading) -> None:
     location = await server.begin(CONTENT)
     for method in ("GET", "HEAD"):
         answer = await server.ask(method, location)
@@ -152,21 +152,21 @@ async def test_the_status(server: Pushing) -> None:
         assert answer["Docker-Upload-UUID"] == location.rpartition("/")[2]
 
 
-async def test_it_is_cancelled(server: Pushing) -> None:
+async def test_it_is_cancelled(server: Uploading) -> None:
     location = await server.begin(CONTENT)
     answer = await server.ask("DELETE", location)
     assert (answer.status, answer.body) == (204, b"")
     await is_unknown(server, location)
 
 
-async def test_it_is_gone_once_it_is_finished(server: Pushing) -> None:
+async def test_it_is_gone_once_it_is_finished(server: Uploading) -> None:
     location = await server.begin(CONTENT)
     assert (await server.ask("PUT", finishing(location), body=b"")).status == 201
     await is_unknown(server, location)
 
 
 @pytest.mark.parametrize("wrong", [digest_of(b"x"), digest_of(b"x", "sha512")])
-async def test_a_digest_that_is_not_that_of_the_bytes(server: Pushing, wrong: Digest) -> None:
+async def test_a_digest_that_is_not_that_of_the_bytes(server: Uploading, wrong: Digest) -> None:
     location = await server.begin(CONTENT)
     answer = await server.ask("PUT", finishing(location, wrong), body=b"")
     assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
@@ -176,7 +176,7 @@ async def test_a_digest_that_is_not_that_of_the_bytes(server: Pushing, wrong: Di
     assert (await server.pull(wrong)).status == (await server.pull(DIGEST)).status == 404
 
 
-async def test_an_upload_is_of_one_repository(server: Pushing) -> None:
+async def test_an_upload_is_of_one_repository(server: Uploading) -> None:
     location = await server.begin(CONTENT)
     for other in ("theirs", "ours/ours/ours", "local/x"):
         await is_unknown(server, location.replace(f"/{NAME}/", f"/{other}/"))
@@ -186,11 +186,11 @@ async def test_an_upload_is_of_one_repository(server: Pushing) -> None:
 @pytest.mark.parametrize(
     "item", ["x", "0" * 31, "0" * 33, "A" * 32, "..%5cx", "%00" * 32, "%C3%A9" * 32, "-" * 32]
 )
-async def test_an_id_that_we_never_gave(server: Pushing, item: str) -> None:
+async def test_an_id_that_we_never_gave(server: Uploading, item: str) -> None:
     await is_unknown(server, UPLOADS + item)
 
 
-async def is_unknown(server: Pushing, location: str) -> None:
+async def is_unknown(server: Uploading, location: str) -> None:
     for method, target in (
         ("GET", location),
         ("PATCH", location),
@@ -209,7 +209,7 @@ async def is_unknown(server: Pushing, location: str) -> None:
         *(f"?digest={DIGEST}&digest={DIGEST}", f"?digest={DIGEST}%00", f"?Digest={DIGEST}"),
     ],
 )
-async def test_a_digest_that_is_none(server: Pushing, query: str) -> None:
+async def test_a_digest_that_is_none(server: Uploading, query: str) -> None:
     """It costs the client nothing but the answer."""
     location = await server.begin(CONTENT)
     answer = await server.ask("PUT", location + query, body=b"")
@@ -221,7 +221,7 @@ async def test_a_digest_that_is_none(server: Pushing, query: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["?mount=sha256:x", "?mount=", "?digest-algorithm=md5"])
-async def test_what_could_never_become_a_blob_is_not_begun(server: Pushing, query: str) -> None:
+async def test_what_could_never_become_a_blob_is_not_begun(server: Uploading, query: str) -> None:
     answer = await server.ask("POST", UPLOADS + query, body=b"")
     assert (answer.status, answer.code) == (400, "DIGEST_INVALID")
 
@@ -253,7 +253,7 @@ async def test_what_could_never_become_a_blob_is_not_begun(server: Pushing, quer
         ),
     ],
 )
-async def test_a_range_that_is_none(server: Pushing, span: str) -> None:
+async def test_a_range_that_is_none(server: Uploading, span: str) -> None:
     location = await server.begin(CONTENT)
     line = f"Content-Range: {span}".encode().decode("latin-1")
     for method, target in (("PATCH", location), ("PUT", finishing(location))):
@@ -262,14 +262,14 @@ async def test_a_range_that_is_none(server: Pushing, span: str) -> None:
     assert await server.offset(location) == len(CONTENT)
 
 
-async def test_ranges_that_contradict_each_other(server: Pushing) -> None:
+async def test_ranges_that_contradict_each_other(server: Uploading) -> None:
     location = await server.begin()
     lines = ("Content-Range: 0-9", "Content-Range: 10-19")
     assert (await server.ask("PATCH", location, *lines, body=b"0123456789")).status == 400
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "1e3", "0x5", "5, 6", "9" * 40])
-async def test_a_length_that_is_none(server: Pushing, length: str) -> None:
+async def test_a_length_that_is_none(server: Uploading, length: str) -> None:
     location = await server.begin(CONTENT)
     answer = await server.ask("PATCH", location, f"Content-Length: {length}")
     assert (answer.status, bool(answer.errors)) == (400, True)
@@ -283,7 +283,9 @@ async def test_a_length_that_is_none(server: Pushing, length: str) -> None:
         *((method, NO_SUCH, "GET, HEAD, PATCH, PUT, DELETE") for method in ("POST", "OPTIONS")),
     ],
 )
-async def test_methods_that_are_none(server: Pushing, method: str, path: str, allowed: str) -> None:
+async def test_methods_that_are_none(
+    server: Uploading, method: str, path: str, allowed: str
+) -> None:
     answer = await server.ask(method, path)
     assert (answer.status, answer["Allow"]) == (405, allowed)
 
@@ -293,7 +295,7 @@ async def test_methods_that_are_none(server: Pushing, method: str, path: str, al
     [("docker.io/library/nginx", 405), ("library/nginx", 403), ("some/thing", 403), ("A/b", 400)],
 )
 async def test_nothing_is_pushed_where_nothing_is_hosted(
-    server: Pushing, name: str, status: int
+    server: Uploading, name: str, status: int
 ) -> None:
     for method, path in (("POST", ""), ("POST", f"?digest={DIGEST}"), ("PATCH", "0" * 32)):
         answer = await server.ask(method, f"/v2/{name}/blobs/uploads/{path}", body=CONTENT)
