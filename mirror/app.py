@@ -25,7 +25,10 @@ from mirror.config import Config
 from mirror.data_folder import DataFolderError, keep_reserve, locked, release_reserve
 from mirror.logs import LineWriter, start_logging, wants_text
 from mirror.metadata.cached import CachedMetadata
-from mirror.metadata.sql import SqlMetadata, open_sqlite
+from mirror.metadata.database import Database
+from mirror.metadata.events import SqlEventQueue
+from mirror.metadata.sql import SqlMetadata
+from mirror.metadata.sqlite_database import open_sqlite_database
 from mirror.ports.blobs import StorageError
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError
@@ -38,6 +41,7 @@ from mirror.registry.housekeeping import Housekeeping, HousekeepingPorts
 from mirror.registry.immutable import ImmutableTags
 from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
+from mirror.registry.moves import TellMove
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import ProxiedRegistries
 from mirror.registry.referrers import ReferrerPorts, Referrers
@@ -47,6 +51,7 @@ from mirror.registry.tags import TagPorts, Tags
 from mirror.registry.uploads import UploadLimits, UploadPorts, Uploads
 from mirror.registry.usage import Usage
 from mirror.storage.filesystem import FilesystemBlobStore
+from mirror.webhook_wiring import WebhookParts, open_webhooks
 from mirror.wiring import UnusableUpstream, make_immutable_tags, make_registries, make_router
 
 log = logging.getLogger(__name__)
@@ -144,9 +149,10 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     """Everything below HTTP. What is pushed on the stack ends in reverse order."""
     parts = await _parts(config, surroundings, stack)
     stack.push_async_callback(_save, parts.housekeeping)
+    webhooks = await open_webhooks(config, parts.webhook_parts(), stack)
     blobs = Blobs(parts.blob_ports(surroundings.pause))
     stack.push_async_callback(blobs.close)
-    manifests = Manifests(parts.manifest_ports(config.timeouts.stale_after))
+    manifests = Manifests(parts.manifest_ports(config.timeouts.stale_after, webhooks.moved))
     stack.push_async_callback(manifests.close)
     tags = Tags(parts.tag_ports(config.timeouts.stale_after))
     stack.push_async_callback(tags.close)
@@ -181,6 +187,8 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
         ready=lambda: "stopping" if surroundings.stopping.is_set() else None,
         write_timeout=config.timeouts.write,
         instance=parts.instance,
+        events=webhooks.events,
+        webhooks=webhooks.statuses,
     )
 
 
@@ -197,6 +205,7 @@ class _Parts:
     clock: Clock
     store: FilesystemBlobStore
     metadata: CachedMetadata
+    event_queue: SqlEventQueue
     custody: Custody
     held: HeldManifests
     registries: ProxiedRegistries
@@ -220,7 +229,10 @@ class _Parts:
             pause=pause,
         )
 
-    def manifest_ports(self, stale_after: timedelta) -> ManifestPorts:
+    def webhook_parts(self) -> WebhookParts:
+        return WebhookParts(self.event_queue, self.clock, self.statistics, self.instance)
+
+    def manifest_ports(self, stale_after: timedelta, moved: TellMove) -> ManifestPorts:
         return ManifestPorts(
             held=self.held,
             tags=self.metadata,
@@ -228,6 +240,7 @@ class _Parts:
             clock=self.clock,
             statistics=self.statistics,
             stale_after=stale_after,
+            moved=moved,
         )
 
     def tag_ports(self, stale_after: timedelta) -> TagPorts:
@@ -284,7 +297,8 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
     disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
     stack.callback(disk.shutdown)
     store = FilesystemBlobStore(config.data, clock, disk)
-    metadata = CachedMetadata(await _open_metadata(config.data))
+    database = await _open_database(config.data)
+    metadata = CachedMetadata(SqlMetadata(database))
     stack.push_async_callback(metadata.close)
     instance = uuid.uuid4().hex[:12]
     registries = make_registries(config, clock, instance)
@@ -301,6 +315,7 @@ async def _parts(config: Config, surroundings: Surroundings, stack: AsyncExitSta
         clock,
         store,
         metadata,
+        SqlEventQueue(database),
         custody,
         HeldManifests(store, metadata, metadata, custody, clock, usage),
         registries,
@@ -321,14 +336,14 @@ async def _save(housekeeping: Housekeeping) -> None:
         log.warning("uses and counters of the last seconds are lost: %s", error)
 
 
-async def _open_metadata(data: Path) -> SqlMetadata:
+async def _open_database(data: Path) -> Database:
     """Also on a full disk, as long as the room that was set aside is there."""
     try:
-        return await open_sqlite(data / "metadata.db")
+        return await open_sqlite_database(data / "metadata.db")
     except MetadataError:
         if not release_reserve(data):
             raise
-        return await open_sqlite(data / "metadata.db")
+        return await open_sqlite_database(data / "metadata.db")
     finally:
         keep_reserve(data)
 

@@ -174,7 +174,7 @@ async def test_a_connection_does_not_slip_through_when_the_hub_goes_away(turns: 
             late.setblocking(False)
             with contextlib.suppress(ConnectionResetError):
                 loop = asyncio.get_running_loop()
-                assert await asyncio.wait_for(loop.sock_recv(late, 1), 1) == b""
+                assert await asyncio.wait_for(loop.sock_recv(late, 1), 30) == b""
         assert hub.open_connections == 0
 
 
@@ -185,9 +185,13 @@ async def test_blobs_come_at_the_bandwidth() -> None:
         started = loop.time()
         assert (await raw_request(hub.host, BLOB)).body == LAYER
         assert loop.time() - started >= 0.1
-        started = loop.time()
-        await raw_request(hub.host, MANIFEST)
-        assert loop.time() - started < 0.1
+
+
+async def test_manifests_come_at_once_whatever_the_bandwidth() -> None:
+    async with open_hub() as hub:
+        hub.bandwidth = 1
+        async with asyncio.timeout(30):
+            await raw_request(hub.host, MANIFEST)
 
 
 async def test_every_answer_waits_for_the_latency() -> None:
@@ -228,7 +232,7 @@ async def test_clients_that_never_agree_on_tls_do_no_harm() -> None:
         await hub.wait_for(lambda: hub.open_connections == 1)
         await hub.stop()
         with contextlib.suppress(ConnectionResetError):
-            assert await asyncio.wait_for(silent.read(), 1) == b""
+            assert await asyncio.wait_for(silent.read(), 30) == b""
         await hang_up(writer)
         await hub.start()
         async with distrusting.get(hub.url + BLOB, ssl=trusting) as answer:

@@ -74,7 +74,7 @@ class Mirror:
     async def head(self, path: str, headers: Mapping[str, str] | None = None) -> Reply:
         return await self.get(path, headers, "HEAD")
 
-    async def logged(self, count: int, timeout: float = 5.0) -> None:  # noqa: ASYNC109 - a failing test must not hang
+    async def logged(self, count: int, timeout: float = 30.0) -> None:  # noqa: ASYNC109 - a failing test must not hang
         """Wait until the access log has so many lines."""
         async with asyncio.timeout(timeout):
             await self.bell.until(lambda: len(self.lines) >= count)

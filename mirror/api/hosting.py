@@ -3,13 +3,14 @@
 https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#push
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from mirror.api.access import require
+from mirror.api.announcing import announce
 from mirror.api.body import read_body
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
@@ -23,6 +24,12 @@ from mirror.oci.manifest import MANIFEST_LIMIT
 from mirror.oci.reference import Reference, Tag, parse_reference, parse_tag
 from mirror.ports.access import Action
 from mirror.ports.repository import Repository
+from mirror.registry.happenings import (
+    blob_deleted,
+    manifest_deleted,
+    manifest_pushed,
+    tag_deleted,
+)
 from mirror.registry.hosted import Acceptance, ContentMissing, PushedManifest
 
 MOST_TAGS = 100
@@ -56,6 +63,7 @@ async def put_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
             acceptance = await services.hosted.push(pushed)
     except ContentMissing as missing:
         return error_response(*missing.errors)
+    await announce(request, *manifest_pushed(repository, acceptance.descriptor, _tags_of(pushed)))
     return web.Response(status=201, headers=_accepted(request, pushed, acceptance))
 
 
@@ -66,15 +74,20 @@ async def delete_manifest(request: web.Request, path: ResourcePath) -> web.Strea
     with _changing(request):
         if isinstance(reference, Tag):
             await hosted.delete_tag(repository, reference)
+            happening = tag_deleted(repository, reference)
         else:
             await hosted.delete_manifest(repository, reference)
+            happening = manifest_deleted(repository, reference)
+    await announce(request, happening)
     return _deleted(request)
 
 
 async def delete_blob(request: web.Request, path: ResourcePath) -> web.StreamResponse:
     hosted = request.app[SERVICES].hosted
     repository = hosted_repository(request, path, Action.DELETE)
-    await hosted.delete_blob(repository, parse_digest(path.item))
+    digest = parse_digest(path.item)
+    await hosted.delete_blob(repository, digest)
+    await announce(request, blob_deleted(repository, digest))
     return _deleted(request)
 
 
@@ -83,7 +96,9 @@ def hosted_repository(request: web.Request, path: ResourcePath, action: Action) 
 
     The name is judged first: that it cannot be changed is true for everybody.
     """
-    repository = request.app[SERVICES].router.hosted(path.name, namespaces(request))
+    repository = request.app[SERVICES].router.hosted(
+        path.name, namespaces(request), deleting=action is Action.DELETE
+    )
     require(request, action)
     return repository
 
@@ -99,6 +114,12 @@ def _changing(request: web.Request) -> Iterator[None]:
 
 def _written_reference(text: str) -> Reference:
     return parse_digest(text) if is_digest_like(text) else parse_tag(text)
+
+
+def _tags_of(pushed: PushedManifest) -> Sequence[Tag]:
+    """The tag it was pushed by, if it was one, and the others, each once."""
+    own = (pushed.reference,) if isinstance(pushed.reference, Tag) else ()
+    return tuple(dict.fromkeys((*own, *pushed.tags)))
 
 
 def _accepted(

@@ -92,6 +92,8 @@ class RegistryProtocol(web.RequestHandler):
         message: str | None = None,  # noqa: ARG002 - the framework's signature
     ) -> web.StreamResponse:
         """The answer to what could not be parsed, or to a failure nothing else has answered."""
+        if isinstance(exc, ConnectionError):
+            raise exc  # nobody is left to be told
         if request.writer.output_size > 0:
             raise ConnectionError("the answer has begun, another cannot follow")
         if status < FIRST_SERVER_ERROR:

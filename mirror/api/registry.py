@@ -4,6 +4,7 @@ https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md
 """
 
 import logging
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -20,10 +21,19 @@ from mirror.api.services import SERVICES
 from mirror.api.tags import get_tags
 from mirror.api.uploads import serve_upload
 from mirror.oci.errors import NameUnknown, Unavailable, Unsupported
+from mirror.registry.routing import Route
 
 log = logging.getLogger(__name__)
 
-PULLING = ("GET", "HEAD")
+Handler = Callable[[web.Request, ResourcePath], Awaitable[web.StreamResponse]]
+
+PULLING: tuple[str, ...] = ("GET", "HEAD")
+
+CHANGES: Mapping[tuple[str, Resource], Handler] = {
+    ("PUT", Resource.MANIFEST): put_manifest,
+    ("DELETE", Resource.MANIFEST): delete_manifest,
+    ("DELETE", Resource.BLOB): delete_blob,
+}
 
 LOOP_DETECTED = 508
 LOOP = "an upstream of this mirror leads back to itself; correct its url in mirror.yaml"
@@ -78,14 +88,13 @@ async def _pull(request: web.Request, path: ResourcePath) -> web.StreamResponse:
 
 
 async def _change(request: web.Request, path: ResourcePath) -> web.StreamResponse:
-    match request.method, path.resource:
-        case "PUT", Resource.MANIFEST:
-            return await put_manifest(request, path)
-        case "DELETE", Resource.MANIFEST:
-            return await delete_manifest(request, path)
-        case "DELETE", Resource.BLOB:
-            return await delete_blob(request, path)
-    return _unsupported(request, path)
+    handler = CHANGES.get((request.method, path.resource))
+    if handler is None:
+        return _unsupported(request, path)
+    try:
+        return await handler(request, path)
+    except Unsupported as refusal:
+        return error_response(refusal, allow=PULLING)
 
 
 async def _expect(_request: web.Request) -> None:
@@ -104,12 +113,13 @@ def _is_ours(request: web.Request) -> bool:
 
 
 def _unsupported(request: web.Request, path: ResourcePath) -> web.Response:
-    if path.resource is not Resource.CATALOG:
-        # The name is judged first: a malformed one is its sender's mistake whatever the method.
-        route_of(request, path.name)
-    allowed = {
-        Resource.MANIFEST: (*PULLING, "PUT", "DELETE"),
-        Resource.BLOB: (*PULLING, "DELETE"),
-    }
-    error = Unsupported("this path has no such method")
-    return error_response(error, allow=allowed.get(path.resource, PULLING))
+    allowed = PULLING
+    # The name is judged first: a malformed one is its sender's mistake whatever the method.
+    if path.resource is not Resource.CATALOG and _is_hosted(route_of(request, path.name)):
+        changes = (method for method, resource in CHANGES if resource is path.resource)
+        allowed = (*PULLING, *changes)
+    return error_response(Unsupported("this path has no such method"), allow=allowed)
+
+
+def _is_hosted(route: Route) -> bool:
+    return route.repository.upstream is None

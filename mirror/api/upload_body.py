@@ -11,6 +11,9 @@ from mirror.oci.byte_range import parse_upload_range
 from mirror.oci.errors import RangeInvalid, SizeInvalid, quoted
 from mirror.registry.uploads import Body
 
+LEFT = "the client left before the end of the body"
+"""Which it never hears; but the access log does."""
+
 
 class BodyStalled(SizeInvalid):
     """Next to nothing came for too long."""
@@ -31,9 +34,7 @@ def body_of(request: web.Request, patience: float) -> Body:
 
 
 async def _chunks(request: web.Request, patience: float) -> AsyncIterator[bytes]:
-    """As they come. Raises BodyStalled, SizeInvalid when they are no body, and ConnectionError when
-    the client has left.
-    """
+    """As they come. Raises BodyStalled, and SizeInvalid when they are no body, or half of one."""
     await invite_body(request)
     clock = asyncio.get_running_loop().time
     waited, received = 0.0, 0
@@ -52,7 +53,7 @@ async def _chunks(request: web.Request, patience: float) -> AsyncIterator[bytes]
 
 async def _next(request: web.Request, seconds: float) -> bytes:
     if request.transport is None:
-        raise ConnectionResetError("the client has left")
+        raise SizeInvalid(LEFT)
     try:
         async with asyncio.timeout(seconds):
             return await request.content.readany()
@@ -61,4 +62,4 @@ async def _next(request: web.Request, seconds: float) -> bytes:
     except TimeoutError as error:
         raise BodyStalled(f"next to nothing came for {seconds:.0f} s") from error
     except OSError as error:
-        raise ConnectionResetError("the client has left") from error
+        raise SizeInvalid(LEFT) from error

@@ -7,18 +7,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from mirror.api.access import identify
+from mirror.api.access import identify, require
+from mirror.api.announcing import announce
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
-from mirror.api.hosting import hosted_repository
 from mirror.api.path import ResourcePath
 from mirror.api.request import CONCERNED, Concern, namespace_header, namespaces
 from mirror.api.services import SERVICES
 from mirror.api.upload_body import body_of
 from mirror.oci.digest import Digest, parse_algorithm, parse_digest
-from mirror.oci.errors import BlobUploadUnknown, DigestInvalid, OCIError, Unsupported
+from mirror.oci.errors import BlobUploadUnknown, Denied, DigestInvalid, OCIError, Unsupported
 from mirror.ports.access import Action
 from mirror.ports.repository import Repository
+from mirror.registry.happenings import blob_mounted, blob_pushed
 from mirror.registry.uploads import OutOfOrder, Upload
 
 PULLING = ("GET", "HEAD")
@@ -31,11 +32,14 @@ async def serve_upload(request: web.Request, path: ResourcePath) -> web.StreamRe
     handlers = _OF_ONE if path.item else _OF_ALL
     request[CONCERNED] = Concern(None, "blob")
     try:
-        repository = hosted_repository(request, path, Action.PUSH)
-    except Unsupported as refusal:
+        repository = request.app[SERVICES].router.hosted(path.name, namespaces(request))
+    except (Unsupported, Denied) as refusal:
         if request.method in PULLING:
             raise BlobUploadUnknown(refusal.message) from None
+        if isinstance(refusal, Denied):
+            raise
         return error_response(refusal, allow=PULLING)
+    require(request, Action.PUSH)
     handler = handlers.get(request.method)
     if handler is None:
         return error_response(Unsupported("this path has no such method"), allow=tuple(handlers))
@@ -56,11 +60,14 @@ async def _start(request: web.Request, repository: Repository, _item: str) -> we
         parse_algorithm(query["digest-algorithm"])
     if "mount" in query:
         mounted = parse_digest(query["mount"])
-        if await uploads.mount(repository, mounted, await _lenders(request, mounted)):
+        loan = await uploads.mount(repository, mounted, await _lenders(request, mounted))
+        if loan is not None:
+            await announce(request, blob_mounted(repository, loan.blob, loan.lender))
             return _created(request, repository, mounted)
     elif "digest" in query:
         digest = parse_digest(query["digest"])
-        await uploads.push(repository, body_of(request, _patience(request)), digest)
+        blob = await uploads.push(repository, body_of(request, _patience(request)), digest)
+        await announce(request, blob_pushed(repository, blob))
         return _created(request, repository, digest)
     return _answer(202, _progress(request, repository, await uploads.start(repository)))
 
@@ -74,7 +81,8 @@ async def _append(request: web.Request, repository: Repository, item: str) -> we
 async def _finish(request: web.Request, repository: Repository, item: str) -> web.Response:
     digest = _digest(request)
     body = body_of(request, _patience(request))
-    await request.app[SERVICES].uploads.finish(repository, _id(item), body, digest)
+    blob = await request.app[SERVICES].uploads.finish(repository, _id(item), body, digest)
+    await announce(request, blob_pushed(repository, blob))
     return _created(request, repository, digest)
 
 

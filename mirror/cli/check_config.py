@@ -11,7 +11,7 @@ from mirror.cli.options import find_config
 from mirror.cli.sizes import format_size
 from mirror.cli.tables import cell, make_console, make_list, show
 from mirror.cli.terminal import echo_json, safe
-from mirror.config import Config, ConfigError, Upstream, load_config
+from mirror.config import Config, ConfigError, Upstream, Webhook, load_config
 
 
 def report_config(path: Path | None, *, as_json: bool) -> None:
@@ -53,6 +53,8 @@ def _summary(config: Config) -> Iterator[tuple[str, str]]:
     for name, upstream in config.upstreams.items():
         yield "upstream", _upstream(name, upstream)
     yield "hosted", ", ".join(config.hosted.namespaces) or "nothing"
+    for webhook in config.webhooks:
+        yield "webhook", _webhook(webhook)
     networks = ", ".join(str(network) for network in config.auth.trusted_networks)
     yield "trusted", networks or "nobody"
 
@@ -60,6 +62,12 @@ def _summary(config: Config) -> Iterator[tuple[str, str]]:
 def _upstream(name: str, upstream: Upstream) -> str:
     login = f" as {upstream.credentials.username}" if upstream.credentials else ""
     return f"{name}{' (default)' if upstream.default else ''} at {upstream.url}{login}"
+
+
+def _webhook(webhook: Webhook) -> str:
+    """Its address may hold a token."""
+    events, repositories = ", ".join(webhook.events), ", ".join(webhook.repositories)
+    return f"{webhook.label} hears of {events} in {repositories}"
 
 
 def _config_document(config: Config) -> dict[str, object]:
@@ -75,6 +83,14 @@ def _config_document(config: Config) -> dict[str, object]:
             name: {"url": upstream.url, "default": upstream.default}
             for name, upstream in config.upstreams.items()
         },
+        "webhooks": [
+            {
+                "name": webhook.label,
+                "events": list(webhook.events),
+                "repositories": list(webhook.repositories),
+            }
+            for webhook in config.webhooks
+        ],
         "trusted_networks": [str(network) for network in config.auth.trusted_networks],
         "warnings": list(config.warnings),
     }

@@ -5,6 +5,7 @@ from mirror.config.loading import load_config
 from mirror.config.model import Auth, Cache, Config, Hosted, Log, Timeouts
 from mirror.config.problems import ConfigError, Place, Problem
 from mirror.config.upstream import Credentials, FreshnessRule, Upstream
+from mirror.config.webhook import Webhook
 
 __all__ = [
     "Auth",
@@ -20,5 +21,6 @@ __all__ = [
     "Problem",
     "Timeouts",
     "Upstream",
+    "Webhook",
     "load_config",
 ]

@@ -3,13 +3,15 @@ everything else. What a single key may hold is not looked at here: what is malfo
 """
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from mirror.config.addresses import is_plain_http_over_network, parse_upstream_url
 from mirror.config.document import Entry, Listing, Node, Scalar, Table
 from mirror.config.model import Hosted
-from mirror.config.problems import KeyPath, Place, Problem, dotted
-from mirror.config.quantities import parse_flag
+from mirror.config.problems import KeyPath, Place, Problem, dotted, shown
+from mirror.config.quantities import parse_flag, parse_wait
 from mirror.config.upstream import DOCKER_HUB
+from mirror.config.webhook import host_of, parse_webhook_url
 
 _PATTERNS = ("allow", "deny")
 _MOST_LISTED = 5
@@ -23,6 +25,8 @@ def contradictions(document: Table) -> Iterator[Problem]:
             yield from _credentials(name, entry.node)
             yield from _patterns_with_own_name(name, entry.node)
     yield from _shadowed_namespaces(document)
+    yield from _short_grace(_child(document, "hosted"))
+    yield from _webhooks(_child(document, "webhooks"))
 
 
 def _other_than_one_default(place: Place, upstreams: Table) -> Iterator[Problem]:
@@ -106,6 +110,64 @@ def _shadowed_namespaces(document: Table) -> Iterator[Problem]:
                     f"hosted.namespaces has {standard}: name the upstream differently, or set it"
                 )
                 yield _problem(named[first].key_place, ("upstreams", first), message)
+
+
+def _webhooks(webhooks: Node | None) -> Iterator[Problem]:
+    named: set[str] = set()
+    for index, webhook in enumerate(webhooks.items if isinstance(webhooks, Listing) else ()):
+        yield from _webhook_secret(("webhooks", index), webhook)
+        label = _webhook_label(webhook)
+        if label in named:
+            message = f"another webhook is called {shown(label)} too: give each a name of its own"
+            yield _problem(webhook.place, ("webhooks", index), message)
+        named |= {label} - {""}
+
+
+def _webhook_secret(path: KeyPath, webhook: Node) -> Iterator[Problem]:
+    secret, file = _entry(webhook, "secret"), _entry(webhook, "secret_file")
+    if secret and file:
+        message = "secret is given as well: keep one of the two"
+        yield _problem(file.key_place, (*path, "secret_file"), message)
+    elif isinstance(webhook, Table) and not secret and not file:
+        message = "a secret is missing: add secret_file (a path) or secret"
+        yield _problem(webhook.place, path, message)
+
+
+def _webhook_label(webhook: Node) -> str:
+    """What it is called; empty where that cannot be told."""
+    name, url = _child(webhook, "name"), _child(webhook, "url")
+    if isinstance(name, Scalar):
+        return name.text or ""
+    try:
+        parsed = parse_webhook_url(url.text or "") if isinstance(url, Scalar) else None
+    except ValueError:
+        return ""
+    return host_of(parsed.get_secret_value()) if parsed else ""
+
+
+def _short_grace(hosted: Node | None) -> Iterator[Problem]:
+    grace, expiry = _child(_child(hosted, "gc"), "grace"), _child(hosted, "upload_expiry")
+    standard = Hosted()
+    longest = _wait(expiry, standard.upload_expiry)
+    span = _wait(grace, standard.gc.grace)
+    if longest is None or span is None or span > longest:
+        return
+    if grace is not None:
+        message = "must be longer than hosted.upload_expiry, as long as a push may take"
+        yield _problem(grace.place, ("hosted", "gc", "grace"), message)
+    elif expiry is not None:
+        message = "must be shorter than hosted.gc.grace, which protects what was pushed: set that"
+        yield _problem(expiry.place, ("hosted", "upload_expiry"), message)
+
+
+def _wait(node: Node | None, standard: timedelta) -> timedelta | None:
+    """None when it cannot be read."""
+    if node is None:
+        return standard
+    try:
+        return parse_wait(node.text or "") if isinstance(node, Scalar) else None
+    except ValueError:
+        return None
 
 
 def _first_component(pattern: str) -> str:

@@ -36,7 +36,8 @@ def _problem(document: Table, details: ErrorDetails) -> Problem:
 
 def _unknown_key(place: Place, path: KeyPath) -> Problem:
     # Somebody who forgets a colon makes a key of a password: what stands there is not repeated.
-    shown_path = path[:-1] if path[-2:-1] == ("credentials",) else path
+    is_secret = path[-2:-1] == ("credentials",) or path[:1] == ("webhooks",)
+    shown_path = path[:-1] if is_secret else path
     return Problem(place, dotted(shown_path), f"unknown key{suggestion(path)}")
 
 

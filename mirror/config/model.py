@@ -4,7 +4,7 @@ Only rules about one key at a time live here; `contradictions` has those about s
 `upstream` has the section that is repeated under a name of its own.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -20,11 +20,13 @@ from mirror.config.quantities import (
     parse_duration,
     parse_flag,
     parse_percent,
+    parse_schedule,
     parse_size,
     parse_wait,
 )
 from mirror.config.section import Section, read_path, reads
 from mirror.config.upstream import Upstream, Upstreams, default_upstreams
+from mirror.config.webhook import Webhook
 
 Wait = Annotated[timedelta, reads(parse_wait)]
 
@@ -54,10 +56,20 @@ class Cache(Section):
         return int(self.max_size * self.low_watermark / 100)
 
 
+class GarbageCollection(Section):
+    """Of what was pushed and is not needed any more. Nothing is collected by itself when `every`
+    is None.
+    """
+
+    grace: Wait = timedelta(hours=48)
+    every: Annotated[timedelta | None, reads(parse_schedule)] = timedelta(hours=24)
+
+
 class Hosted(Section):
     namespaces: tuple[Annotated[str, reads(parse_repositories)], ...] = ("local/**",)
     immutable_tags: tuple[Annotated[str, reads(parse_references)], ...] = ()
     upload_expiry: Wait = timedelta(hours=24)
+    gc: GarbageCollection = GarbageCollection()
 
 
 class Auth(Section):
@@ -97,6 +109,7 @@ class Config(Section):
     upstreams: Upstreams = Field(default_factory=default_upstreams)
     hosted: Hosted = Hosted()
     auth: Auth = Auth()
+    webhooks: tuple[Webhook, ...] = ()
     timeouts: Timeouts = Timeouts()
     log: Log = Log()
     tls: Annotated[None, BeforeValidator(_refuse_tls)] = None
@@ -109,7 +122,11 @@ class Config(Section):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is allowed and probably not meant, one sentence each."""
-        return (*_exposed_passwords(self.upstreams), *_boundless_trust(self.auth))
+        return (
+            *_exposed_passwords(self.upstreams),
+            *_exposed_webhooks(self.webhooks),
+            *_boundless_trust(self.auth),
+        )
 
 
 def _exposed_passwords(upstreams: Mapping[str, Upstream]) -> Iterator[str]:
@@ -120,6 +137,18 @@ def _exposed_passwords(upstreams: Mapping[str, Upstream]) -> Iterator[str]:
                 f"upstreams.{name}.credentials.password_file: every user of this machine can read"
                 f" {shown(str(file.path))}: chmod 600 it"
             )
+
+
+def _exposed_webhooks(webhooks: Sequence[Webhook]) -> Iterator[str]:
+    for index, webhook in enumerate(webhooks):
+        file = webhook.secret_file
+        if file and file.readable_by_everyone:
+            yield (
+                f"webhooks.{index}.secret_file: every user of this machine can read"
+                f" {shown(str(file.path))}: chmod 600 it"
+            )
+        if webhook.shows_headers:
+            yield f"webhooks.{index}.headers: they are sent unencrypted: use https"
 
 
 def _boundless_trust(auth: Auth) -> Iterator[str]:

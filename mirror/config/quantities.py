@@ -57,6 +57,13 @@ def parse_wait(text: str) -> timedelta:
     return duration
 
 
+def parse_schedule(text: str) -> timedelta | None:
+    """How often something happens; None for `off`, `0` and `0s`."""
+    if text.lower() in ("off", "0"):
+        return None
+    return parse_duration(text) or None
+
+
 def parse_size(text: str) -> int:
     """Bytes, from `50GiB` (powers of 1024), `500MB` (powers of 1000) or a bare number."""
     match = _SIZE.fullmatch(text)

@@ -138,15 +138,11 @@ class DeliveryFailed(Exception):
     """Not delivered, as far as can be told. The message holds neither addresses nor secrets.
 
     ``retry_after`` is the seconds that the endpoint asked to be left alone, if it did.
-    ``is_refused``: it answered, and does not want what it was sent.
     """
 
-    def __init__(
-        self, message: str, *, retry_after: float | None = None, is_refused: bool = False
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
-        self.is_refused = is_refused
 
 
 class Courier(Protocol):

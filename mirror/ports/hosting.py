@@ -22,7 +22,8 @@ class Push:
     """A manifest to be recorded in a hosted repository; its bytes are stored.
 
     ``tags`` are to point at it, ``immutable`` are those of them that may not move once they are
-    there. ``lender`` is a repository whose blobs this one takes over where it has none of its own.
+    there. ``lender`` is a repository whose blobs this one takes over where it has none of its own;
+    children are not lent.
     """
 
     repository: Repository
@@ -38,8 +39,9 @@ class Push:
 class PushOutcome:
     """Recorded when both are empty, else nothing was.
 
-    ``missing`` are the blobs and children that the repository does not have, each once.
-    ``immovable`` are the immutable tags that point at something else.
+    ``missing`` are the blobs and then the children that the repository does not have, in the order
+    of the manifest, each digest once. ``immovable`` are the immutable tags that point at something
+    else.
     """
 
     missing: tuple[Descriptor, ...]
@@ -73,11 +75,14 @@ class PushStore(Protocol):
 
         A blob is there when it is stored and linked to the repository, a child when it is a
         manifest of the repository. The manifest's own bytes count as a stored blob from now on,
-        which no repository may serve as a blob unless linked otherwise. Idempotent.
+        which no repository may serve as a blob unless linked otherwise. Links to what it needs are
+        made or renewed. Idempotent; the first media type of a digest stays, for its tags too, until
+        it is removed.
         """
 
     async def remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
-        """Forget it and every tag on it, unless an index of the repository needs it.
+        """Forget it and every tag on it, unless an index of the repository needs it. What is about
+        it does not.
 
         Links stay, until they are collected: another push may rely on them.
         """
@@ -95,10 +100,16 @@ class PushStore(Protocol):
         """
 
     async def unlink_blob(self, repository: Repository, digest: Digest) -> Removal:
-        """The repository may not serve the blob any more, unless one of its manifests needs it."""
+        """The repository may not serve the blob any more, unless one of its manifests refers to it.
+
+        It was there when it was linked, stored or not. A manifest does not refer to itself: that
+        its bytes were pushed as a blob too can be undone.
+        """
 
     async def list_owners(self, digest: Digest, limit: int) -> Sequence[Repository]:
-        """Repositories, hosted or proxied, that link a stored blob; hosted ones first."""
+        """Repositories, hosted or proxied, that link a stored blob: hosted ones first, then by
+        upstream and name. None when it is not stored.
+        """
 
 
 class ReferrerStore(Protocol):
@@ -109,6 +120,8 @@ class ReferrerStore(Protocol):
     ) -> Sequence[Descriptor]:
         """The manifests of the repository with this subject, in order of their digests, those
         after a digest if one is given. Fewer than ``limit`` are the last.
+
+        Without platforms; what else a referrer says of itself is in its bytes.
         """
 
 
@@ -120,6 +133,8 @@ class Catalog(Protocol):
     ) -> Sequence[Repository]:
         """Those that have a manifest, in order of their text (``docker.io/library/nginx``, and
         without a prefix what is hosted), compared as bytes. Fewer than ``limit`` are the last.
+
+        Any text may be given to come after, whether or not there is such a repository.
         """
 
 
@@ -144,18 +159,26 @@ class CollectionStore(Protocol):
     async def list_dead_blobs(
         self, unless_after: datetime, after: Digest | None, limit: int
     ) -> Sequence[DeadBlob]:
-        """In order of their digests. Fewer than ``limit`` are the last."""
+        """In order of their digests. Fewer than ``limit`` are the last.
+
+        Looks at whatever is stored, some of it at a time, so that it delays nobody; what changes
+        meanwhile may be told as it was.
+        """
 
     async def collect_blobs(
         self, digests: Sequence[Digest], unless_after: datetime
     ) -> Sequence[BlobRecord]:
         """Remove the rows and links of those that are dead, looked at again inside the
-        transaction; returns the blobs whose files may go.
+        transaction; returns the blobs whose files may go. One transaction, however many.
         """
 
     async def collect_links(self, unless_after: datetime, limit: int) -> int:
         """Remove links of hosted repositories to blobs that none of their own manifests needs,
-        unless renewed after the given time; at most ``limit``, and how many.
+        unless renewed after the given time; at most ``limit``, and how many. Fewer were the last.
+
+        Looks at all links of hosted repositories, some of them at a time and the oldest first, and
+        begins anew at every call: a large ``limit`` saves work. What is removed is looked at again
+        inside the transaction that does it, of which there may be several.
         """
 
 

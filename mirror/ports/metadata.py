@@ -113,10 +113,15 @@ class BlobLinks(Protocol):
         """
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
-        """Record stored bytes and link them. Idempotent. ``stored_at`` counts as a use."""
+        """Record stored bytes and link them. Idempotent. ``stored_at`` counts as a use, and in a
+        hosted repository as the time of the link.
+        """
 
     async def link_blob(self, repository: Repository, digest: Digest) -> None:
-        """Allow the repository to serve the blob. Idempotent."""
+        """Allow the repository to serve the blob. Idempotent.
+
+        For proxied repositories: in a hosted one such a link is as old as can be.
+        """
 
     async def forget_blob(self, digest: Digest) -> bool:
         """The bytes are gone or wrong: no longer stored; whether they were.

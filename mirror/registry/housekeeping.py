@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from mirror.oci.digest import Digest
@@ -80,6 +80,7 @@ class Housekeeping:
         self._hopeless_until = float("-inf")
         self._eviction: Eviction | None = None
         self._sweeps: list[Sweep] = []
+        self._has_told_of_strays = False
 
     def evict_with(self, eviction: Eviction) -> None:
         self._eviction = eviction
@@ -122,6 +123,10 @@ class Housekeeping:
     def removed(self, size: int) -> None:
         """``size`` bytes were deleted."""
         self._used = max(self._used - size, 0)
+        self._free.freed(size)
+
+    def collected(self, size: int) -> None:
+        """``size`` bytes were deleted, few of which counted: they had been pushed here."""
         self._free.freed(size)
 
     async def make_room(self, size: int) -> None:
@@ -245,11 +250,40 @@ class Housekeeping:
         freed = await self._ports.store.sweep_ingests(now - ABANDONED, FILLS)
         for sweep in self._sweeps:
             freed += await sweep()
+        if await self._is_mostly_recorded(now - UNRECORDED):
+            freed += await self._sweep_blobs(now - UNRECORDED)
+        return freed
+
+    async def _sweep_blobs(self, older_than: datetime) -> int:
+        freed = 0
         for shard in range(SHARDS):
             for digest, size, arrived_at in await self._ports.store.list_blobs(shard):
-                if arrived_at < now - UNRECORDED and await self._forget(digest):
+                if arrived_at < older_than and await self._forget(digest):
                     freed += size
         return freed
+
+    async def _is_mostly_recorded(self, older_than: datetime) -> bool:
+        """Whether most of these files have a row. A crash leaves few without one; they are many
+        beside metadata that is new, or older than they are, and then they must not go: what was
+        pushed is nowhere else.
+        """
+        recorded = (await self._ports.records.totals()).blobs
+        files = 0
+        for shard in range(SHARDS):
+            listed = await self._ports.store.list_blobs(shard)
+            files += sum(arrived_at < older_than for _, _, arrived_at in listed)
+        unrecorded = max(files - recorded, 0)
+        is_most = unrecorded <= recorded
+        if not is_most and not self._has_told_of_strays:
+            log.warning(
+                "%d files in the data folder's blobs are recorded nowhere, %d are: metadata.db may"
+                " have been lost, so none of them is removed; stop the server and restore"
+                " metadata.db, or remove the folder blobs if nothing in it is worth keeping",
+                unrecorded,
+                recorded,
+            )
+        self._has_told_of_strays = not is_most
+        return is_most
 
     async def _forget(self, digest: Digest) -> bool:
         with self._ports.custody.leaving([digest]) as free:

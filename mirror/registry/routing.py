@@ -99,7 +99,9 @@ class Router:
             return self._proxied(*prefixed, Approach.DIRECT)
         return self._bare(parse_repository_name(path))
 
-    def hosted(self, path: str, namespaces: Sequence[str] = ()) -> Repository:
+    def hosted(
+        self, path: str, namespaces: Sequence[str] = (), *, deleting: bool = False
+    ) -> Repository:
         """The hosted repository that a change of content is for.
 
         Raises NameInvalid and NameUnknown as ``route`` does, Unsupported for what is proxied, and
@@ -116,7 +118,10 @@ class Router:
             raise _not_hosted(self._proxied(*prefixed, Approach.DIRECT).repository)
         name = parse_repository_name(path)
         if not self.is_hosted(name):
-            raise Denied(self._advice(name))
+            # What can be there to be deleted came from the upstream.
+            raise (
+                _not_hosted(self._bare(name).repository) if deleting else Denied(self._advice(name))
+            )
         return Repository(None, name)
 
     def _advice(self, name: RepositoryName) -> str:
@@ -188,8 +193,8 @@ class Router:
 
 def _not_hosted(repository: Repository) -> Unsupported:
     return Unsupported(
-        f"{repository} is a copy of another registry's and can only be pulled: push to a name"
-        " without a registry in front, or to that registry itself"
+        f"{repository} is a copy of another registry's and can only be pulled: change it there, or"
+        " push to a name that is hosted here"
     )
 
 

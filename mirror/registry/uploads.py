@@ -36,8 +36,7 @@ log = logging.getLogger(__name__)
 RETRY_AFTER = 10
 """Seconds to wait where nothing is known of when it will be better."""
 
-GLIMPSE = 1.0
-"""Seconds for which the status of an upload waits for who is writing to it."""
+GLIMPSE = timedelta(seconds=1)
 
 MOST_OWNERS = 100
 """Repositories that are looked at for one that may lend a blob."""
@@ -68,6 +67,14 @@ class Body:
     chunks: AsyncIterator[bytes]
     length: int | None
     place: ByteRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A blob that was mounted, and whose it was."""
+
+    blob: BlobRecord
+    lender: Repository
 
 
 class Room(Protocol):
@@ -102,12 +109,13 @@ class UploadPorts:
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
     """``expiry``: for how long an upload may be idle. ``turn``: how long anybody waits for who is
-    writing to the same upload; longer than a sender may stall. ``most_open``: files kept open for
-    nobody.
+    writing to the same upload; longer than a sender may stall. ``glimpse``: the same for who only
+    wants to know how much has come. ``most_open``: files kept open for nobody.
     """
 
     expiry: timedelta
     turn: timedelta
+    glimpse: timedelta = GLIMPSE
     most_open: int = MOST_OPEN
 
 
@@ -116,7 +124,7 @@ class Uploads:
 
     def __init__(self, ports: UploadPorts, limits: UploadLimits) -> None:
         self._ports = ports
-        self._turn = limits.turn.total_seconds()
+        self._limits = limits
         self._open = OpenUploads(ports.store, ports.clock, limits.expiry, limits.most_open)
 
     async def start(self, repository: Repository) -> Upload:
@@ -129,7 +137,7 @@ class Uploads:
     async def status(self, repository: Repository, upload_id: str) -> Upload:
         """How much of it has come. While somebody writes to it, that may be more a moment later."""
         try:
-            async with self._hold(repository, upload_id, GLIMPSE) as (_, ingest):
+            async with self._hold(repository, upload_id, self._limits.glimpse) as (_, ingest):
                 return Upload(upload_id, ingest.offset)
         except TooManyRequests:
             offset = self._open.offset(_ingest_id(repository, upload_id))
@@ -146,20 +154,20 @@ class Uploads:
 
     async def finish(
         self, repository: Repository, upload_id: str, body: Body, digest: Digest
-    ) -> None:
+    ) -> BlobRecord:
         """Add bytes at the end, and make all of them a blob of the repository.
 
         Raises DigestInvalid, and forgets the upload, when they are not what the digest says.
         """
         async with self._hold(repository, upload_id) as (upload, ingest):
             await self._take(Upload(upload_id, ingest.offset), upload, ingest, body)
-            await self._publish(upload, ingest, repository, digest)
+            return await self._publish(upload, ingest, repository, digest)
 
-    async def push(self, repository: Repository, body: Body, digest: Digest) -> None:
+    async def push(self, repository: Repository, body: Body, digest: Digest) -> BlobRecord:
         """A blob in one go. Whatever fails, nothing of it stays."""
         started = await self.start(repository)
         try:
-            await self.finish(repository, started.id, body, digest)
+            return await self.finish(repository, started.id, body, digest)
         except BaseException:
             await self._discard(repository, started.id)
             raise
@@ -171,13 +179,14 @@ class Uploads:
 
     async def mount(
         self, repository: Repository, digest: Digest, lenders: Sequence[Repository]
-    ) -> bool:
-        """Take over a blob that one of the lenders may serve; whether there is such a one."""
+    ) -> Loan | None:
+        """Take over a blob that one of the lenders may serve; ``None``: there is no such a one."""
         for lender in lenders:
             found = await self._ports.links.get_blob(lender, digest)
             if found is not None:
-                return await self._link(repository, found)
-        return False
+                is_linked = await self._link(repository, found)
+                return Loan(found, lender) if is_linked else None
+        return None
 
     async def owners(self, digest: Digest) -> Sequence[Repository]:
         """Repositories, hosted or proxied, that have the blob; not all of very many."""
@@ -193,10 +202,10 @@ class Uploads:
 
     @asynccontextmanager
     async def _hold(
-        self, repository: Repository, upload_id: str, patience: float | None = None
+        self, repository: Repository, upload_id: str, patience: timedelta | None = None
     ) -> AsyncIterator[tuple[OpenUpload, Ingest]]:
         ingest_id = _ingest_id(repository, upload_id)
-        seconds = self._turn if patience is None else patience
+        seconds = (patience or self._limits.turn).total_seconds()
         try:
             with _as_oci_errors():
                 async with self._open.hold(ingest_id, seconds) as upload:
@@ -228,7 +237,7 @@ class Uploads:
 
     async def _publish(
         self, upload: OpenUpload, ingest: Ingest, repository: Repository, digest: Digest
-    ) -> None:
+    ) -> BlobRecord:
         blob = BlobRecord(digest, ingest.offset)
         try:
             await ingest.verify(digest)
@@ -244,6 +253,7 @@ class Uploads:
             upload.let_go()
             raise
         await upload.end()
+        return blob
 
     async def _store(self, upload: OpenUpload, ingest: Ingest, blob: BlobRecord) -> None:
         """Make it durable, unless that was done before: for this upload or for another one."""

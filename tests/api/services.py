@@ -16,10 +16,12 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.manifest import Manifest, parse_references
 from mirror.oci.reference import RepositoryName, Tag
-from mirror.ports.metadata import BlobRecord, TagRecord
+from mirror.ports.metadata import BlobRecord, TagRecord, Use
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.collection import Collection, CollectionPorts
+from mirror.registry.collector import Collector, Schedule
 from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts, Protection
 from mirror.registry.freshness import FreshnessPolicy
@@ -48,7 +50,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"), ip_network("::1"))
 ELSEWHERE = (ip_network("192.0.2.0/24"),)
 ROOMY = Limits(max_size=1 << 30, low_size=900 << 20, min_free=1 << 20)
 STALE_AFTER = timedelta(seconds=1.5)
-RENEW_EVERY = timedelta(hours=6)
+GRACE = timedelta(hours=48)
 UPLOAD_EXPIRY = timedelta(hours=24)
 
 
@@ -176,6 +178,7 @@ def _services(
         in_use=using,
         registries=registries,
         housekeeping=housekeeping,
+        collector=_collector(ports, metadata, housekeeping),
         inventory=metadata,
         store=ports.store,
         limits=ports.limits,
@@ -205,6 +208,23 @@ def _eviction(
             removed=housekeeping.removed,
         )
     )
+
+
+def _collector(
+    ports: HousekeepingPorts, metadata: CachedMetadata, housekeeping: Housekeeping
+) -> Collector:
+    collection_ports = CollectionPorts(
+        facts=metadata,
+        store=ports.store,
+        custody=ports.custody,
+        clock=ports.clock,
+        statistics=ports.statistics,
+        flush=housekeeping.flush,
+        is_used=lambda digest: Use(None, digest) in ports.usage,
+        freed=housekeeping.collected,
+    )
+    collection = Collection(collection_ports, GRACE)
+    return Collector(collection, Schedule(None), ports.clock, ports.statistics)
 
 
 def _router(registries: ProxiedRegistries) -> Router:
@@ -245,7 +265,8 @@ def _uploads(
         clock=ports.clock,
         new_id=lambda: f"{next(ids):032x}",
     )
-    return Uploads(upload_ports, UploadLimits(UPLOAD_EXPIRY, turn=timedelta(seconds=10)))
+    limits = UploadLimits(UPLOAD_EXPIRY, timedelta(seconds=10), timedelta(milliseconds=1))
+    return Uploads(upload_ports, limits)
 
 
 def _hosting(
@@ -265,7 +286,7 @@ def _hosting(
         clock=ports.clock,
         usage=ports.usage,
         statistics=ports.statistics,
-        renew_every=RENEW_EVERY,
+        renew_every=GRACE / 4,
     )
     manifests = ManifestPorts(
         held=held,

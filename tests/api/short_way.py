@@ -12,9 +12,11 @@ IMAGE = make_image(layers=[b"layer"])
 SECOND = timedelta(seconds=1)
 BY_TAG = f"/v2/{NAME}/manifests/1"
 BY_DIGEST = f"/v2/{NAME}/manifests/{IMAGE.digest}"
+UNSURE = "/v2/nginx/manifests/1"
+"""It may be hosted, or stand for one of the default upstream."""
 TARGETS = [
     *(BY_TAG, BY_DIGEST, f"{BY_TAG}?ns=docker.io", f"{BY_DIGEST}?ns=docker.io"),
-    *("/v2/nginx/manifests/1", "/v2/docker.io/library/nginx/manifests/1"),
+    *(UNSURE, "/v2/docker.io/library/nginx/manifests/1"),
     *("/v2/library%2Fnginx/manifests/1", f"{BY_TAG}?anything=else", f"http://x{BY_TAG}"),
 ]
 LONG_WAY = "X-Long-Way: 1"

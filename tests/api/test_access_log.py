@@ -59,7 +59,7 @@ async def test_of_an_answer_with_content(
         (f"{TAGGED}x", "GET", 404),
         (f"{TAGGED}x", "HEAD", 404),
         ("/v2/UPPER/x/manifests/1", "GET", 400),
-        (TAGGED, "PUT", 405),
+        (TAGGED, "PUT", 403),
         ("/nowhere", "GET", 404),
         ("/livez", "POST", 405),
     ],

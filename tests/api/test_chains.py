@@ -1,7 +1,6 @@
 """F35. Mirrors behind mirrors, and mirrors that lead to themselves."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -22,6 +21,7 @@ from tests.api.site import (
     blob_path,
     manifest_path,
 )
+from tests.ports import free_port
 from tests.simulated_hub import SimulatedHub
 from tests.world import Mirror, running_mirror
 
@@ -80,12 +80,6 @@ async def test_each_mirror_says_what_it_did_itself(tmp_path: Path, hub: Simulate
         assert (await outer.get(f"/v2/{NAME}/blobs/sha256:{'0' * 64}")).status == 404
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def at(port: int, leads_to: int) -> Mapping[str, str]:
     listen = {"MIRROR__LISTEN": f"127.0.0.1:{port}"}
     return listen | upstream(f"http://127.0.0.1:{leads_to}") | QUICK
@@ -97,7 +91,7 @@ ALL = [TAGGED, BY_DIGEST, BLOB, f"/v2/docker.io/{NAME}/manifests/1"]
 async def test_a_mirror_of_itself_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """At once, with a word for the operator, and without asking itself again and again."""
     port = free_port()
-    async with running_mirror(tmp_path, None, at(port, port)) as mirror, asyncio.timeout(10):
+    async with running_mirror(tmp_path, None, at(port, port)) as mirror, asyncio.timeout(30):
         for path in ALL:
             for method in ("HEAD", "GET"):
                 reply = await mirror.get(path, method=method)

@@ -38,7 +38,8 @@ PUSHED = {"POST", "PUT", "PATCH", "DELETE"}
         ("/v1/_ping", 404, "NAME_UNKNOWN"),
         ("/v3/", 404, "NAME_UNKNOWN"),
         ("/v2x", 404, "NAME_UNKNOWN"),
-        ("/v2/_catalog", 404, "NAME_UNKNOWN"),
+        ("/v2/_catalog/", 404, "NAME_UNKNOWN"),
+        ("/v2/_catalog?n=x", 400, "PAGINATION_NUMBER_INVALID"),
         ("/v2/nginx", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/tags", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/tags/list/", 404, "NAME_UNKNOWN"),
@@ -47,7 +48,6 @@ PUSHED = {"POST", "PUT", "PATCH", "DELETE"}
         ("/v2/a/b/c/tags/list", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/tags/list?n=-1", 400, "PAGINATION_NUMBER_INVALID"),
         (f"/v2/a/b/referrers/{ABSENT}", 404, "MANIFEST_UNKNOWN"),
-        (f"/v2/a/b/c/referrers/{ABSENT}", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/referrers/sha256:short", 400, "DIGEST_INVALID"),
         (f"/v2/{NAME}/manifests/", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/manifests/nope", 404, "MANIFEST_UNKNOWN"),
@@ -57,8 +57,6 @@ PUSHED = {"POST", "PUT", "PATCH", "DELETE"}
         (f"/v2/{NAME}/blobs/", 404, "NAME_UNKNOWN"),
         (f"/v2/{NAME}/blobs/{ABSENT}", 404, "BLOB_UNKNOWN"),
         (f"/v2/{NAME}/blobs/latest", 400, "DIGEST_INVALID"),
-        (f"/v2/{NAME}/blobs/uploads/", 404, "BLOB_UPLOAD_UNKNOWN"),
-        (f"/v2/{NAME}/blobs/uploads/{'0' * 32}", 404, "BLOB_UPLOAD_UNKNOWN"),
         ("/v2/a/b/manifests/1", 404, "MANIFEST_UNKNOWN"),
         ("/v2/local/x/manifests/1", 404, "NAME_UNKNOWN"),
         ("/v2/a/b/c/manifests/1", 404, "NAME_UNKNOWN"),
@@ -81,13 +79,14 @@ async def test_what_is_not_there(held: Site, path: str, status: int, code: str) 
     [
         "/v2",
         "/v2/",
-        TAGGED,
-        BLOB,
-        f"/v2/{NAME}/blobs/uploads/",
-        f"/v2/{NAME}/blobs/uploads/x",
+        "/v2/_catalog",
+        f"/v2/docker.io{TAGGED.removeprefix('/v2')}",
+        f"/v2/docker.io{BLOB.removeprefix('/v2')}",
+        f"{BLOB}?ns=docker.io",
+        f"/v2/docker.io/{NAME}/blobs/uploads/",
+        f"/v2/docker.io/{NAME}/blobs/uploads/x",
         f"/v2/{NAME}/tags/list",
         f"/v2/{NAME}/referrers/{ABSENT}",
-        "/v2/nginx/manifests/1",
         "/livez",
         "/api/v1/stats",
     ],
@@ -133,7 +132,7 @@ async def test_a_body_that_is_not_read_ends_the_connection(
     async with connected(held.port) as line:
         await line.send(request(path, head, method=method) + body)
         answer = await line.answer(method)
-        assert answer.status in (400, 404, 405)
+        assert answer.status in (400, 403, 404, 405)
         assert answer.errors
         assert answer["Connection"] == "close"
         if body.endswith((b"world", b"0\r\n\r\n", b"\x00")):
@@ -150,7 +149,7 @@ async def test_nobody_is_asked_for_a_body_that_would_not_be_read(held: Site) -> 
         lines = ("Expect: 100-continue", "Content-Length: 1000000000")
         await line.send(request(TAGGED, *lines, method="PUT"))
         line.received = await line.reader.readuntil(b"\r\n\r\n")
-        assert line.received.startswith(b"HTTP/1.1 405")
+        assert line.received.startswith(b"HTTP/1.1 403")
         assert (await line.answer("PUT"))["Connection"] == "close"
 
 

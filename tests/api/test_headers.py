@@ -121,13 +121,14 @@ async def test_every_answer_names_the_version_of_the_api(held: Site) -> None:
         await held.ask(f"/v2/{NAME}/manifests/nope"),
         await held.ask("/v2/UPPER/x/manifests/1"),
         await held.ask(TAGGED, method="PUT"),
+        await held.ask(TAGGED, method="PATCH"),
         await held.ask("/v2/nothing"),
         await held.ask("/nowhere"),
         await held.ask("/nowhere", "Expect: miracles"),
         await held.ask("/v2/", "Host: twice"),
     ]
     assert [answer.status for answer in answers] == [
-        *(200, 200, 405, 200, 304, 200, 206, 416, 404, 400, 405, 404, 404, 417, 400)
+        *(200, 200, 405, 200, 304, 200, 206, 416, 404, 400, 403, 405, 404, 404, 417, 400)
     ]
     for answer in answers:
         assert answer["Docker-Distribution-Api-Version"] == "registry/2.0", answer

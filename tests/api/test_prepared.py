@@ -22,6 +22,7 @@ from tests.api.short_way import (
     LONG_WAY,
     SECOND,
     TARGETS,
+    UNSURE,
     keep,
 )
 from tests.api.site import NAME, running_site
@@ -34,8 +35,15 @@ def fields(server: Serving) -> tuple[object, ...]:
     return (*(line.time, line.client, line.method, line.path, line.status), line.bytes, line.cache)
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        (target, method)
+        for target in TARGETS
+        for method in ("GET", "HEAD")
+        if (target, method) != (UNSURE, "HEAD")
+    ],
+)
 async def test_the_same_bytes(server: Serving, target: str, method: str) -> None:
     """And the same line in the access log, but for the time it took."""
     async with connected(server.port) as line:
@@ -50,6 +58,19 @@ async def test_the_same_bytes(server: Serving, target: str, method: str) -> None
     assert short.status == 200
     assert fields(server) == logged
     assert server.lines[-1].agent == server.lines[-2].agent == "docker/29.1"
+
+
+async def test_not_where_the_answer_depends_on_what_is_accepted(server: Serving) -> None:
+    """Before containerd pushes, it asks whether what it has is here: what is upstream is not."""
+    for accepted, status in (
+        ("*/*", 200),
+        ("application/vnd.oci.image.index.v1+json, */*", 404),
+        ("application/vnd.oci.image.index.v1+json, application/json, */*", 200),
+    ):
+        async with connected(server.port) as line:
+            answer = await line.ask(request(UNSURE, f"Accept: {accepted}", method="HEAD"))
+        assert not server.was_prepared()
+        assert answer.status == status
 
 
 @pytest.mark.parametrize(
@@ -119,7 +140,7 @@ async def test_any_other_header_takes_the_long_way(
         (f"GET {BY_TAG} HTTP/1.1\r\nHost: a\n\r\n", 400),
         (f"GET {BY_TAG}#x HTTP/1.1\r\nHost: a\r\n\r\n", 200),
         (f"GET {BY_TAG}? HTTP/1.1\r\nHost: a\r\n\r\n", 200),
-        (f"PUT {BY_TAG} HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        (f"PUT {BY_TAG} HTTP/1.1\r\nHost: a\r\n\r\n", 403),
     ],
 )
 async def test_what_is_spelled_differently_takes_the_long_way(

@@ -204,7 +204,7 @@ class Line:
         self.writer.transport.abort()
 
 
-async def eventually(condition: Callable[[], bool], patience: float = 5.0) -> None:
+async def eventually(condition: Callable[[], bool], patience: float = 30.0) -> None:
     """For what has no event: as soon as it holds."""
     async with asyncio.timeout(patience):
         while not condition():  # noqa: ASYNC110 - what the kernel does cannot be waited for
@@ -212,7 +212,7 @@ async def eventually(condition: Callable[[], bool], patience: float = 5.0) -> No
 
 
 async def exchanged(
-    port: int, *segments: bytes | int, end: bool = True, patience: float = 5.0
+    port: int, *segments: bytes | int, end: bool = True, patience: float = 30.0
 ) -> tuple[bytes, Ending]:
     """What comes back for these segments, as ``Line.arrive`` sends them, until the connection ends.
 

@@ -16,10 +16,11 @@ COMMANDS = [("stats",), ("images",), ("images", "nginx"), ("evict",), ("evict", 
 
 
 @pytest.fixture
-def closed_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """Taken, so that nobody else listens there either."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mirror.registry.room import Limits
-from tests.api.services import QUIET, MemoryMirror, Wishes, make_mirror, repository
+from tests.api.services import MemoryMirror, Wishes, make_mirror, repository
 from tests.cli.conftest import Impostor, Running, Serve, Shell
+from tests.registry.scripted_upstream import WELL
 from tests.simulated_hub import blob, make_image
 
 OLD = make_image(layers=[blob("old", 40_000)])
@@ -62,8 +63,8 @@ def test_without_it_they_go(running: Running) -> None:
 
 
 def test_what_is_kept_is_shown_with_the_reason(running: Running) -> None:
-    for shelf in running.mirror.shelves.values():
-        shelf.condition = replace(QUIET, state="failing", reason="down")
+    for upstream in running.mirror.upstreams.values():
+        upstream.status_now = replace(WELL, state="failing", reason="down")
     ran = Shell().run("evict", "--dry-run", "--url", running.url)
     assert ran.lines == [
         "nothing would go: cache.max_size is exceeded",

@@ -2,11 +2,11 @@
 
 import fcntl
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import pytest
 from tests.cli.conftest import Shell
 
 PATIENCE = 30.0
+LISTENS = re.compile(r"mirror listens on \S+:(\d+)")
 
 
 def start(folder: Path, environ: Mapping[str, str], *arguments: str) -> subprocess.Popen[str]:
@@ -41,12 +42,10 @@ def fail(folder: Path, environ: Mapping[str, str], *arguments: str) -> str:
 def test_a_server_answers_and_ends_when_it_is_told_to(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    (tmp_path / "mirror.yaml").write_text(f"listen: 127.0.0.1:{port}\noffline: true\n")
+    (tmp_path / "mirror.yaml").write_text("listen: 127.0.0.1:0\noffline: true\n")
     with start(tmp_path, {}) as process:
         try:
-            wait_for(port, process)
+            port = port_of(process)
             ran = Shell().run("stats", "--url", f"http://127.0.0.1:{port}")
             assert ran.code == 0
             assert "Offline    no upstream is contacted" in ran.lines
@@ -57,13 +56,12 @@ def test_a_server_answers_and_ends_when_it_is_told_to(
     assert (tmp_path / "data").is_dir()
 
 
-def wait_for(port: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < deadline:
-        with socket.socket() as client:
-            if client.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.02)
+def port_of(process: subprocess.Popen[str]) -> int:
+    """As soon as it says where it listens."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if found := LISTENS.search(line):
+            return int(found[1])
     raise AssertionError("the server does not listen")
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from mirror.ports.upstream import Quota
 from mirror.registry.statistics import Result
-from tests.api.services import QUIET, MemoryMirror, Wishes, make_mirror, repository
+from tests.api.services import MemoryMirror, Wishes, make_mirror, repository
 from tests.cli.conftest import Impostor, Serve, Shell
+from tests.registry.scripted_upstream import WELL
 from tests.simulated_hub import blob, make_image
 
 IMAGE = make_image(layers=[blob("layer", 5000)])
@@ -60,8 +61,8 @@ def test_upstreams_are_a_table_and_their_troubles_follow(
     mirror: MemoryMirror, serve: Serve
 ) -> None:
     now = datetime.now(UTC)
-    mirror.shelves["docker.io"].condition = replace(
-        QUIET,
+    mirror.upstreams["docker.io"].status_now = replace(
+        WELL,
         state="throttled",
         reason="docker.io is out of quota",
         retry_at=now + timedelta(minutes=5, seconds=30),
@@ -88,8 +89,8 @@ def test_a_pipe_gets_no_colour_and_no_padding(mirror: MemoryMirror, serve: Serve
 def test_a_terminal_of_eighty_columns_is_wide_enough(mirror: MemoryMirror, serve: Serve) -> None:
     now = datetime.now(UTC)
     quota = Quota(100, 76, 21600, None, now - timedelta(minutes=12))
-    mirror.shelves["docker.io"].condition = replace(
-        QUIET, requests=123_456, errors=1234, bytes=1 << 40, quota=quota
+    mirror.upstreams["docker.io"].status_now = replace(
+        WELL, requests=123_456, errors=1234, bytes=1 << 40, quota=quota
     )
     ran = TERMINAL.run("stats", "--url", serve(mirror).url)
     lines = [COLOUR.sub("", line) for line in ran.lines]
@@ -119,7 +120,7 @@ def test_what_upstreams_say_cannot_take_over_the_terminal(
 ) -> None:
     hostile = "\x1b[2J\x1b]0;owned\x07[red]x[/red]\r\u202e\x9b1m\n[/]"
     mirror = make_mirror(Wishes(upstreams=("docker.io", hostile)))
-    mirror.shelves[hostile].condition = replace(QUIET, state="failing", reason=hostile)
+    mirror.upstreams[hostile].status_now = replace(WELL, state="failing", reason=hostile)
     ran = shell.run("stats", *flags, "--url", serve(mirror).url)
     assert ran.code == 0
     assert all(COLOUR.sub("", line).isprintable() for line in ran.lines)

@@ -182,7 +182,7 @@ class ScriptedWorld:
         self.upstream.trouble.clear()
 
     async def let_go(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await self.upstream.bell.until(lambda: self.upstream.open_downloads == 0)
 
     def _digests(self) -> set[Digest]:

@@ -125,7 +125,7 @@ async def test_hundreds_do_not_read(nursery: Nursery, tmp_path: Path, hub: Simul
     environ = mirror_of(hub, more={"MIRROR__TIMEOUTS__WRITE": "2s"})
     async with (
         running_server(nursery, order(tmp_path, environ)) as server,
-        client_of(server.url, patience=10) as client,
+        client_of(server.url) as client,
     ):
         await client.pull(NAME, "1", IMAGE)
         process = server.program.process
@@ -156,7 +156,7 @@ async def test_masses_of_connections(nursery: Nursery, tmp_path: Path, hub: Simu
     at = order(tmp_path, mirror_of(hub), descriptors=64)
     async with (
         running_server(nursery, at) as server,
-        client_of(server.url, patience=5) as client,
+        client_of(server.url, patience=10) as client,
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as healthy,
     ):
         await client.pull(NAME, "1", IMAGE)

@@ -5,6 +5,7 @@ Damage that leaves the length of a blob as it was is not looked for at each read
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,8 @@ IMAGE = make_index([make_image(layers=[LAYER, b"small"])])
 """Of five files: index, manifest, config and two layers."""
 
 EVERY_CALL_ASKS = "0s"
+LONG_AGO = 1_000_000_000.0
+STRAYS = re.compile("5 files in the data folder's blobs are recorded nowhere, 0 are")
 
 
 @asynccontextmanager
@@ -105,6 +108,24 @@ async def test_a_lock_that_nobody_holds(
     (tmp_path / "lock").write_text(f"{os.getpid()}\n")
 
     await pulls_all(nursery, tmp_path, hub)
+
+
+async def test_metadata_that_is_gone(nursery: Nursery, tmp_path: Path, hub: SimulatedHub) -> None:
+    """What it knew of is kept for whoever brings it back, and is served meanwhile."""
+    await filled(nursery, tmp_path, hub)
+    for suffix in ("", "-wal", "-shm"):
+        (tmp_path / f"metadata.db{suffix}").unlink(missing_ok=True)
+    for path in stored_files(tmp_path):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+
+    async with server_of(nursery, tmp_path, hub) as (server, client):
+        await server.program.printed(STRAYS)
+        assert len(stored_files(tmp_path)) == 5
+        downloads = hub.count("blob")
+        await client.pull(NGINX, "1", IMAGE)
+        assert hub.count("blob") == downloads
+        assert await server.program.stop() == 0
+    assert len(stored_files(tmp_path)) == 5
 
 
 SPOILED = {

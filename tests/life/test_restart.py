@@ -21,7 +21,7 @@ CLIENTS = 10
 PULLS = 8
 """Of each client."""
 
-PATIENCE = 15.0
+PATIENCE = 60.0
 """Seconds until a client gives up on an image."""
 
 

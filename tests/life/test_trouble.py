@@ -35,7 +35,7 @@ UNTIL_ASKED_AGAIN = timedelta(seconds=61)
 """No upstream is left alone for longer because it failed."""
 
 PATIENCE = 15.0
-PATIENCE_WITH_A_COPY = 2.5
+PATIENCE_WITH_A_COPY = 5.0
 
 QUICK = tuple(each for each in TROUBLES if not each.is_slow)
 SLOW = tuple(each for each in TROUBLES if each.is_slow)

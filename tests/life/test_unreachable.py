@@ -25,7 +25,7 @@ STALE = timedelta(minutes=10)
 FIRST = 2.0
 """Seconds that anybody waits at most for what is here."""
 
-AFTERWARDS = 0.05
+AFTERWARDS = 0.15
 """Seconds that most wait once it is known how things are."""
 
 SOON = 10.0

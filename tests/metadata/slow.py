@@ -9,6 +9,7 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
+from mirror.ports.hosting import Push, PushOutcome, Removal
 from mirror.ports.metadata import BlobRecord, IdleManifest, MetadataError, TagRecord
 from mirror.ports.repository import Repository
 
@@ -110,3 +111,33 @@ class SlowMetadata(MemoryMetadata):
         gone = await super().evict(manifests, blobs, unless_used_after)
         await self.after.pass_through()
         return gone
+
+    async def push_manifest(self, push: Push) -> PushOutcome:
+        await self.before.pass_through()
+        outcome = await super().push_manifest(push)
+        await self.after.pass_through()
+        if self.is_broken:
+            raise MetadataError("the disk went away")
+        return outcome
+
+    async def remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
+        removal = await super().remove_manifest(repository, digest)
+        await self.after.pass_through()
+        return removal
+
+    async def unlink_blob(self, repository: Repository, digest: Digest) -> Removal:
+        removal = await super().unlink_blob(repository, digest)
+        await self.after.pass_through()
+        return removal
+
+    async def collect_blobs(
+        self, digests: Sequence[Digest], unless_after: datetime
+    ) -> Sequence[BlobRecord]:
+        gone = await super().collect_blobs(digests, unless_after)
+        await self.after.pass_through()
+        return gone
+
+    async def collect_links(self, unless_after: datetime, limit: int) -> int:
+        count = await super().collect_links(unless_after, limit)
+        await self.after.pass_through()
+        return count

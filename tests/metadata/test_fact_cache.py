@@ -18,7 +18,15 @@ keys = st.tuples(st.sampled_from([NGINX, REDIS, HOSTED]), st.sampled_from(KEYS))
 steps = st.lists(
     st.tuples(
         st.sampled_from(
-            ["remember", "remember", "peek", "forget", "forget_repository", "forget_everywhere"]
+            [
+                "remember",
+                "remember",
+                "peek",
+                "forget",
+                "forget_repository",
+                "forget_everywhere",
+                "forget_where",
+            ]
         ),
         keys,
     ),
@@ -58,6 +66,9 @@ async def test_it_holds_what_was_used_last_and_forgets_what_it_is_told(
         elif step == "forget_repository":
             cache.forget_repository(repository)
             model = OrderedDict((at, fact) for at, fact in model.items() if at[0] != repository)
+        elif step == "forget_where":
+            cache.forget_where(lambda one: one.upstream is not None)
+            model = OrderedDict((at, fact) for at, fact in model.items() if at[0] == HOSTED)
         else:
             cache.forget_everywhere(key)
             model = OrderedDict((at, fact) for at, fact in model.items() if at[1] != key)

@@ -10,15 +10,13 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import yaml
 
 from bench.load import fetch
 from bench.peers import mirror
@@ -27,6 +25,8 @@ from bench.world import Upstream, upstream
 IMAGE = "library/suite"
 HOSTED = ("conformance/suite/one", "conformance/suite/two")
 WITHIN = 600.0
+COUNT = re.compile(r"^  (Disabled|Skip|Pass|FAIL|Error)\.+:\s+([0-9]+)$", re.MULTILINE)
+BAD = ("Skip", "FAIL", "Error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,7 @@ async def _read_only(url: str, hub: Upstream) -> Run:
         {
             "OCI_VERSION": "1.1",
             "OCI_API_PUSH": "false",
+            **{f"OCI_API_{kind}_DELETE": "false" for kind in ("BLOBS", "MANIFESTS", "TAGS")},
             "OCI_REPO1": IMAGE,
             "OCI_REPO2": IMAGE,
             "OCI_RO_DATA_TAGS": "1",
@@ -99,31 +100,21 @@ async def _run(program: Path, url: str, run: Run, results: Path) -> tuple[Mappin
             program, cwd=results, env={**os.environ, **settings}, stdout=output, stderr=output
         )
         async with asyncio.timeout(WITHIN):
-            status = await process.wait()
-    return _counts(results / "results.yaml"), status == 0
+            await process.wait()
+    counts = _counts((results / "output").read_text(encoding="utf-8"))
+    return counts, counts.get("Pass", 0) > 0 and not any(counts.get(bad) for bad in BAD)
 
 
-def _counts(path: Path) -> Mapping[str, int]:
-    """How many of the suite's checks ended how."""
-    found: Counter[str] = Counter()
+def _counts(told: str) -> Mapping[str, int]:
+    """How many of the suite's checks ended how, as its summary says.
 
-    def walk(node: object) -> None:
-        if isinstance(node, dict):
-            status = node.get("status")
-            if isinstance(status, str) and not node.get("children"):
-                found[status] += 1
-            for part in node.values():
-                walk(part)
-        elif isinstance(node, list):
-            for part in node:
-                walk(part)
-
-    walk(yaml.safe_load(path.read_text(encoding="utf-8")))
-    return found
+    Its status and its reports tell less: having read only, it breaks down while it writes them.
+    """
+    return {kind: int(count) for kind, count in COUNT.findall(told)}
 
 
 def _told(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "broke down"
 
 
 if __name__ == "__main__":

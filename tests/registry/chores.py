@@ -29,7 +29,7 @@ async def store(shelf: Shelf, *names: str, size: int = 100) -> None:
 
 async def until(done: Callable[[], bool]) -> None:
     """Until loops that never rest have done it."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not done():  # noqa: ASYNC110 - nothing rings when a store is looked at
             await asyncio.sleep(0)
 

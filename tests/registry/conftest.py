@@ -35,10 +35,10 @@ FOLDER = Path("/proc/self/fd")
 
 @pytest.fixture(autouse=True)
 async def _nothing_left_over() -> AsyncIterator[None]:
-    """Tasks and files are the same after a test as before it."""
+    """Tasks and files are the same after a test as before it. No event tells when they are."""
     tasks, files = asyncio.all_tasks(), open_files()
     yield
-    for _ in range(100):
+    for _ in range(3000):
         left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
         if not left and open_files() == files:
             return

@@ -12,6 +12,9 @@ from mirror.registry.blobs import Blobs
 from mirror.registry.routing import Route
 from tests.simulated_hub.bell import Bell
 
+PATIENCE = 30
+"""Seconds: only a test that fails has to wait for so long."""
+
 
 class Reading:
     """Begins at once and closes the blob in the end. ``paused``: takes nothing until told to.
@@ -50,7 +53,7 @@ class Reading:
 
     async def until(self, count: int) -> None:
         """Until so many bytes came. Fails when the reading ends before."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self._bell.until(lambda: len(self.received) >= count or self._task.done())
         if len(self.received) < count:
             self._task.result()
@@ -58,14 +61,14 @@ class Reading:
 
     async def complete(self) -> bytes:
         """The whole range. Raises what broke it off."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait({self._task})
         self._task.result()
         return bytes(self.received)
 
     async def broken(self) -> BaseException:
         """What broke it off. Fails when the range came whole."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.wait({self._task})
         error = self._task.exception()
         assert error is not None, f"complete after {len(self.received)} bytes"

@@ -33,6 +33,8 @@ from tests.simulated_hub.repositories import Manifest as Held
 from tests.simulated_hub.repositories import Repository
 
 FAILURES_TO_REPORT = 3
+PATIENCE = 30
+"""Seconds: only a test that fails has to wait for so long."""
 SAYS_HOW_IT_DOES = (UpstreamThrottled, UpstreamFailed, UpstreamUnreachable)
 
 WELL = UpstreamStatus("ok", None, None, 0, 0, 0, 0, None)
@@ -108,11 +110,11 @@ class ScriptedUpstream:
 
     async def next_tap(self) -> Tap:
         """The next download of a blob that goes by hand, as soon as somebody began it."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             return await self._taps.get()
 
     async def until_asked(self, what: What, count: int = 1) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             await self.bell.until(lambda: self.count(what) >= count)
 
     @contextmanager

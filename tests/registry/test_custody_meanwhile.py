@@ -17,7 +17,7 @@ from tests.registry.moving_tag import OLD, get
 from tests.registry.one_layer import LAYER, SIZE, filling
 from tests.registry.reading import fetch
 from tests.registry.scripted_upstream import ScriptedUpstream
-from tests.registry.shelf import EVERYTHING, SECOND
+from tests.registry.shelf import EVERYTHING, HOSTED, MANIFEST_SIZE, SECOND, content, digest
 from tests.registry.troubled_stores import TroubledStore
 from tests.registry.workbench import (
     GHCR,
@@ -71,6 +71,10 @@ async def bench(
 ) -> AsyncIterator[Workbench]:
     ground = Ground(clock, files, MemoryMetadata())
     bench = set_up(ground, {HUB: hub_upstream, GHCR: ghcr_upstream})
+    # A sweep believes records only that are not empty.
+    bystander = digest("bystander")
+    await files.put(bystander, content("bystander", MANIFEST_SIZE))
+    await bench.facts.put_blob(HOSTED, BlobRecord(bystander, MANIFEST_SIZE), clock.now())
     yield bench
     await bench.close()
 

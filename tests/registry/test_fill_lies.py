@@ -35,7 +35,9 @@ SIZE = 300_000
 LAYER = blob("layer", SIZE)
 DIGEST = digest_of(LAYER)
 LONG = timedelta(minutes=20)
-QUICK = Timeouts(connect=0.3, headers=0.5, progress=0.5)
+PATIENT = Timeouts(connect=60, headers=60, progress=60)
+TIRED_OF_HEADERS = Timeouts(connect=60, headers=0.3, progress=60)
+TIRED_OF_BODIES = Timeouts(connect=60, headers=60, progress=0.5)
 PARTS = [(0, SIZE), (0, 100_000), (120_000, 280_000), (SIZE - 100, SIZE)]
 
 LENGTH_LIES = [
@@ -81,11 +83,19 @@ def name_of(fault: Fault) -> str:
 
 
 @pytest.fixture
-async def real(tmp_path: Path, hub: SimulatedHub, clock: SettableClock) -> AsyncIterator[Workbench]:
+def timeouts() -> Timeouts:
+    """Long enough for none to end, unless a test is about that."""
+    return PATIENT
+
+
+@pytest.fixture
+async def real(
+    tmp_path: Path, hub: SimulatedHub, clock: SettableClock, timeouts: Timeouts
+) -> AsyncIterator[Workbench]:
     """A use case over a real connection to a simulated registry."""
     hub.push_blob(NAME, LAYER)
     hub.push_blob(NAME, b"another blob")
-    settings = UpstreamSettings(HUB, hub.url, (hub.token_host,), timeouts=QUICK)
+    settings = UpstreamSettings(HUB, hub.url, (hub.token_host,), timeouts=timeouts)
     upstream = HttpUpstream(settings, clock, lambda: 0.5, no_sleep)
     bench = set_up(disk_ground(tmp_path / "data", clock), {HUB: upstream})
     yield bench
@@ -170,6 +180,7 @@ async def test_a_lie_about_nothing_at_all_is_not_believed(
 
 
 @pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
+@pytest.mark.parametrize("timeouts", [TIRED_OF_BODIES], ids=["soon"])
 @pytest.mark.parametrize("kind", ["close", "reset", "stall"])
 async def test_a_break_is_bridged(
     hub: SimulatedHub, real: Workbench, kind: str, *, ranges: bool
@@ -202,9 +213,10 @@ async def test_a_break_with_a_herd_is_one_more_request(hub: SimulatedHub, real: 
     assert hub.count("blob", "GET", status=206) == 1
 
 
+@pytest.mark.parametrize("timeouts", [TIRED_OF_HEADERS], ids=["soon"])
 async def test_nobody_waits_for_a_blob_that_never_begins(
     hub: SimulatedHub, real: Workbench
 ) -> None:
     hub.faults.add(Fault(route="blob", kind="stall"))
     with pytest.raises(OCIError):
-        await asyncio.wait_for(real.blobs.get(MIRROR, DIGEST), 10)
+        await asyncio.wait_for(real.blobs.get(MIRROR, DIGEST), 30)

@@ -97,6 +97,7 @@ async def test_cleaning_goes_on_though_the_store_fails(
     hasty: Shelf, files: TroubledStore, facts: TroubledFacts, caplog: pytest.LogCaptureFixture
 ) -> None:
     left = await hasty.put_blob(NGINX, "left", 100, recorded=False)
+    await hasty.put_blob(NGINX, "kept", 100)
     hasty.clock.advance(2 * UNRECORDED)
     files.failing.add("list_blobs")
     async with going_on(hasty.housekeeping.keep_clean):

@@ -100,7 +100,7 @@ async def test_nobody_waits_for_an_eviction_where_nothing_was_to_be_had(
     looking = asyncio.create_task(sparing.housekeeping.evict(dry_run=True))
     await begun.wait()
     with pytest.raises(StorageFull, match="min_free"):
-        await asyncio.wait_for(sparing.housekeeping.make_room(1100), 5)
+        await asyncio.wait_for(sparing.housekeeping.make_room(1100), 30)
     may_end.set()
     await looking
 

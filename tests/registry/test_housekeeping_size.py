@@ -62,7 +62,7 @@ async def test_nor_for_an_eviction_that_goes_on(tight: Shelf, facts: TroubledFac
     tight.clock.advance(SECOND)
     evicting = asyncio.create_task(tight.housekeeping.evict(dry_run=False))
     await begun.wait()
-    await asyncio.wait_for(tight.housekeeping.make_room(500), 5)
+    await asyncio.wait_for(tight.housekeeping.make_room(500), 30)
     may_end.set()
     assert (await evicting).freed == 500
 
@@ -79,7 +79,7 @@ async def test_but_an_eviction_follows(tight: Shelf, files: TroubledStore) -> No
         await settle()
         assert len(await tight.stored()) == 10
         await store(tight, "k")
-        await asyncio.wait_for(deleted.wait(), 5)
+        await asyncio.wait_for(deleted.wait(), 30)
         await settle()
     assert set(await tight.stored()) == {digest(name, 100) for name in "fghijk"}
 

@@ -65,6 +65,10 @@ class TroubledFacts(CachedMetadata):
         self._check("put_manifest")
         await super().put_manifest(repository, descriptor, references, stored_at)
 
+    async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
+        self._check("put_blob")
+        await super().put_blob(repository, blob, stored_at)
+
     async def record_uses(self, uses: Mapping[Use, datetime]) -> None:
         self._check("record_uses")
         await self.during_writes()

@@ -269,7 +269,7 @@ async def fills_ended(besides: set[asyncio.Task[object]] | None = None) -> None:
     """Until nothing is being downloaded any more."""
     waiting = fills() - (besides or set())
     if waiting:
-        _, late = await asyncio.wait(waiting, timeout=10)
+        _, late = await asyncio.wait(waiting, timeout=30)
         assert not late
 
 

@@ -208,7 +208,7 @@ class SimulatedHub:
             self.find(route, method, digest=digest, name=name, reference=reference, status=status)
         )
 
-    async def wait_for(self, condition: Callable[[], bool], timeout: float = 5.0) -> None:  # noqa: ASYNC109 - the message on expiry needs the log
+    async def wait_for(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:  # noqa: ASYNC109 - the message on expiry needs the log
         """Return as soon as `condition` holds; it is asked again after every event here."""
         await self.log.wait_for(condition, timeout)
 

@@ -8,9 +8,11 @@ import asyncio
 import pytest
 
 from mirror.ports.upstream import UpstreamError, UpstreamInvalid, UpstreamUnreachable
+from mirror.upstream.settings import Timeouts
 from tests.simulated_hub import Fault, FaultRoute, Redirects
 from tests.simulated_hub.faults import Kind
 from tests.upstream.world import (
+    HOUR,
     NAME,
     QUICK,
     World,
@@ -131,11 +133,10 @@ async def test_a_promise_of_more_than_there_is_is_noticed_at_the_end(world: Worl
 async def test_chunks_that_are_none_end_the_download_soon(world: World, at: int) -> None:
     image = push_image(world.hub, SIZE)
     world.hub.faults.add(Fault(route="blob", kind="bad_chunk", at=at))
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    with pytest.raises(UpstreamError):
-        await download(world.upstream(), layer_digest(image))
-    assert loop.time() - began < 5.0
+    upstream = world.upstream(timeouts=Timeouts(progress=HOUR))
+    async with asyncio.timeout(30):
+        with pytest.raises(UpstreamError):
+            await download(upstream, layer_digest(image))
 
 
 async def test_bytes_are_handed_on_as_they_come(world: World) -> None:
@@ -210,7 +211,7 @@ async def test_a_body_that_stops_coming_is_given_up(world: World, redirects: Red
     world.hub.faults.add(Fault(route=route, kind="stall", at=50_000))
     broken = await broken_download(world.upstream(timeouts=QUICK), layer_digest(image))
     assert isinstance(broken.error, UpstreamUnreachable)
-    assert broken.received == layer_bytes(image)[:50_000]
+    assert layer_bytes(image)[:50_000].startswith(broken.received)
 
 
 async def test_a_body_that_drips_is_given_up(world: World) -> None:
@@ -223,14 +224,17 @@ async def test_a_body_that_drips_is_given_up(world: World) -> None:
 
 async def test_a_reader_that_takes_its_time_is_not_a_slow_upstream(world: World) -> None:
     image = push_image(world.hub, SIZE)
-    world.hub.bandwidth = 600_000
-    received = b""
+    world.hub.faults.add(Fault(route="blob", kind="stall", at=1000))
     async with world.upstream(timeouts=QUICK).open_blob(NAME, layer_digest(image)) as opened:
-        async for chunk in must_be_remote(opened).chunks():
-            if not received:
-                # Longer than a stalled upstream would be waited for; some of it is still to come.
-                await asyncio.sleep(QUICK.progress * 1.5)
-            received += chunk
+        chunks = must_be_remote(opened).chunks()
+        first = await anext(chunks)
+        await world.hub.wait_for(lambda: world.hub.stalled == 1)
+        # Longer than a stalled upstream would be waited for; the rest is still to come.
+        await asyncio.sleep(QUICK.progress * 1.5)
+        rest = asyncio.ensure_future(anext(chunks))
+        await asyncio.sleep(0)
+        world.hub.release()
+        received = first + await rest + b"".join([chunk async for chunk in chunks])
     assert received == layer_bytes(image)
 
 
@@ -238,12 +242,10 @@ async def test_a_reader_that_takes_its_time_is_not_a_slow_upstream(world: World)
 async def test_headers_that_do_not_come_are_given_up(world: World, kind: Kind) -> None:
     image = push_image(world.hub)
     world.hub.faults.add(Fault(route="blob", kind=kind))
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    timeouts = type(QUICK)(connect=0.1, headers=0.1, progress=1.0)
-    with pytest.raises(UpstreamUnreachable, match="in time"):
-        await download(world.upstream(timeouts=timeouts), layer_digest(image))
-    assert loop.time() - began < 2.0
+    upstream = world.upstream(timeouts=Timeouts(connect=HOUR, headers=0.1, progress=HOUR))
+    async with asyncio.timeout(30):
+        with pytest.raises(UpstreamUnreachable, match="in time"):
+            await download(upstream, layer_digest(image))
 
 
 async def test_leaving_a_download_ends_it(world: World) -> None:

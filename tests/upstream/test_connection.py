@@ -7,9 +7,8 @@ import pytest
 from mirror.ports.upstream import UpstreamUnreachable
 from mirror.upstream.settings import Timeouts
 from tests.simulated_hub import Fault
-from tests.upstream.world import LATEST, NAME, World, download, layer_digest, push_image
+from tests.upstream.world import HOUR, LATEST, NAME, World, download, layer_digest, push_image
 
-HOUR = 3600.0
 SOON = 0.25
 
 

@@ -43,9 +43,16 @@ ENDS_WHILE_A_THREAD_IS_STUCK = """
 import asyncio, threading
 from mirror.upstream.unhurried import UnhurriedThreads
 
+started = threading.Event()
+
+def wait():
+    started.set()
+    threading.Event().wait()
+
 async def main():
-    stuck = asyncio.create_task(UnhurriedThreads(1, "test").run(threading.Event().wait))
-    await asyncio.sleep(0.01)
+    stuck = asyncio.create_task(UnhurriedThreads(1, "test").run(wait))
+    await asyncio.sleep(0)
+    started.wait()
     stuck.cancel()
 
 asyncio.run(main())

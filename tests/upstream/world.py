@@ -16,7 +16,9 @@ from tests.simulated_hub import Image, SimulatedHub, blob, make_image
 
 NAME = RepositoryName("library/nginx")
 LATEST = Tag("latest")
-QUICK = Timeouts(connect=2.0, headers=0.25, progress=0.25)
+HOUR = 3600.0
+QUICK = Timeouts(connect=HOUR, headers=HOUR, progress=0.5)
+"""Soon tired of a body that does not come, and of nothing else."""
 PASSWORD = "pa55-w0rd-that-nobody-may-see"
 
 
