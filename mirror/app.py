@@ -31,8 +31,10 @@ from mirror.metadata.sql import SqlMetadata
 from mirror.metadata.sqlite_database import open_sqlite_database
 from mirror.ports.blobs import StorageError
 from mirror.ports.clock import Clock
-from mirror.ports.metadata import MetadataError
+from mirror.ports.metadata import MetadataError, Use
 from mirror.registry.blobs import BlobPorts, Blobs
+from mirror.registry.collection import Collection, CollectionPorts
+from mirror.registry.collector import Collector, Schedule
 from mirror.registry.custody import Custody
 from mirror.registry.eviction import Eviction, EvictionPorts
 from mirror.registry.held import HeldManifests
@@ -63,11 +65,6 @@ SHORTEST_DRAIN = 0.01
 
 UPLOAD_ID = 16
 """Random bytes in the id of an upload."""
-
-LINK_RENEWAL = timedelta(hours=6)
-"""How often it is recorded that a client was told of a blob: a fraction of the time for which a
-blob that nothing needs is kept.
-"""
 
 
 async def pause(failures: int) -> None:
@@ -165,7 +162,8 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
     stack.callback(uploads.close)
     parts.housekeeping.sweep_with(uploads.sweep)
     parts.housekeeping.evict_with(Eviction(parts.eviction_ports(blobs)))
-    _keep_house(parts.housekeeping, stack)
+    collector = parts.collector(config)
+    _keep_house(parts.housekeeping, collector, stack)
     return Services(
         router=make_router(config),
         manifests=hosting.manifests,
@@ -178,6 +176,7 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
         in_use=parts.in_use,
         registries=parts.registries,
         housekeeping=parts.housekeeping,
+        collector=collector,
         inventory=parts.metadata,
         store=parts.store,
         limits=parts.limits,
@@ -193,7 +192,8 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
 
 
 async def _hosting(config: Config, parts: "_Parts", proxied: Proxied) -> Hosting:
-    hosting = make_hosting(parts.hosting_ports(make_immutable_tags(config)), proxied)
+    ports = parts.hosting_ports(make_immutable_tags(config), config.hosted.gc.grace)
+    hosting = make_hosting(ports, proxied)
     await hosting.names.load()
     return hosting
 
@@ -249,7 +249,7 @@ class _Parts:
     def referrer_ports(self, stale_after: timedelta) -> ReferrerPorts:
         return ReferrerPorts(self.registries, self.clock, stale_after)
 
-    def hosting_ports(self, immutable: ImmutableTags) -> HostingPorts:
+    def hosting_ports(self, immutable: ImmutableTags, grace: timedelta) -> HostingPorts:
         return HostingPorts(
             store=self.store,
             facts=self.metadata,
@@ -259,7 +259,7 @@ class _Parts:
             clock=self.clock,
             usage=self.usage,
             statistics=self.statistics,
-            renew_every=LINK_RENEWAL,
+            renew_every=grace / 4,
         )
 
     def upload_ports(self) -> UploadPorts:
@@ -271,6 +271,21 @@ class _Parts:
             clock=self.clock,
             new_id=lambda: secrets.token_hex(UPLOAD_ID),
         )
+
+    def collector(self, config: Config) -> Collector:
+        ports = CollectionPorts(
+            facts=self.metadata,
+            store=self.store,
+            custody=self.custody,
+            clock=self.clock,
+            statistics=self.statistics,
+            flush=self.housekeeping.flush,
+            is_used=lambda digest: Use(None, digest) in self.usage,
+            freed=self.housekeeping.collected,
+        )
+        collection = Collection(ports, config.hosted.gc.grace)
+        schedule = Schedule(config.hosted.gc.every)
+        return Collector(collection, schedule, self.clock, self.statistics)
 
     def eviction_ports(self, blobs: Blobs) -> EvictionPorts:
         return EvictionPorts(
@@ -348,8 +363,13 @@ async def _open_database(data: Path) -> Database:
         keep_reserve(data)
 
 
-def _keep_house(housekeeping: Housekeeping, stack: AsyncExitStack) -> None:
-    for loop in (housekeeping.keep_counts, housekeeping.keep_limits, housekeeping.keep_clean):
+def _keep_house(housekeeping: Housekeeping, collector: Collector, stack: AsyncExitStack) -> None:
+    for loop in (
+        housekeeping.keep_counts,
+        housekeeping.keep_limits,
+        housekeeping.keep_clean,
+        collector.keep_collected,
+    ):
         stack.push_async_callback(_end, asyncio.create_task(loop(), name=loop.__name__))
 
 

@@ -11,6 +11,7 @@ from mirror.ports.blobs import BlobStore
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import Inventory
 from mirror.registry.catalog import RepositoryCatalog
+from mirror.registry.collector import Collector
 from mirror.registry.deliveries import EndpointStatus
 from mirror.registry.events import Events
 from mirror.registry.hosted import Hosted
@@ -43,6 +44,7 @@ class Services:
     in_use: InUse
     registries: ProxiedRegistries
     housekeeping: Housekeeping
+    collector: Collector
     inventory: Inventory
     store: BlobStore
     limits: Limits
