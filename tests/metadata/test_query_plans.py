@@ -37,9 +37,7 @@ WORK: dict[str, Work] = {
     "dead blobs": lambda c: collection.list_dead_blobs(c, at(9), str(digest("a")), 10),
     "collecting blobs": lambda c: collection.collect_blobs(c, [digest("a"), digest("b")], at(9)),
     "stale links": lambda c: stale_links.list_stale_links(c, at(9), stale_links.BEFORE_ALL, 10),
-    "removing links": lambda c: stale_links.remove_links(
-        c, [stale_links.Link(at(0), str(digest("b")), 1)], at(9)
-    ),
+    "removing links": lambda c: stale_links.remove_links(c, [stale_links.Link(at(0), 1, 1)], at(9)),
     "pushing an index": lambda c: pushes.push_manifest(c, PUSH),
     "pushing an image": lambda c: pushes.push_manifest(c, IMAGE),
     "removing a manifest": lambda c: pushes.remove_manifest(c, APP, digest("m")),
