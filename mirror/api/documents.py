@@ -86,6 +86,22 @@ class Upstream(msgspec.Struct, frozen=True):
     quota: Quota | None
 
 
+class Webhook(msgspec.Struct, frozen=True):
+    """How it goes with a webhook. queued: events that wait. failures: attempts in a row that it
+    did not take, and reason and retry_at explain them.
+
+    delivered and dropped are events, failed are attempts, since the first start of the server.
+    """
+
+    queued: Count
+    failures: Count
+    reason: str | None
+    retry_at: Moment | None
+    delivered: Count
+    failed: Count
+    dropped: Count
+
+
 class Evicted(msgspec.Struct, frozen=True):
     """Manifests and blobs that were evicted, since the first start of the server."""
 
@@ -109,6 +125,7 @@ class Stats(msgspec.Struct, frozen=True):
     evictions: Evicted
     quarantined: Count
     upstreams: dict[str, Upstream]
+    webhooks: dict[str, Webhook]
 
 
 class Image(msgspec.Struct, frozen=True):

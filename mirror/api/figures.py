@@ -7,6 +7,7 @@ from mirror.api.services import Services
 from mirror.ports.blobs import Space
 from mirror.ports.metadata import Totals
 from mirror.ports.upstream import UpstreamStatus
+from mirror.registry.deliveries import EndpointStatus
 from mirror.registry.room import Limits
 from mirror.registry.statistics import Result, Sample
 
@@ -22,12 +23,20 @@ class Activity:
     samples: Sequence[Sample]
     results: Mapping[Result, int]
     statuses: Mapping[str, UpstreamStatus]
+    webhooks: Mapping[str, EndpointStatus]
     offline: bool
     fills: int
     uptime: float
 
     def total(self, measure: str) -> int:
         return sum(sample.value for sample in self.samples if sample.measure == measure)
+
+    def total_of(self, webhook: str, measure: str) -> int:
+        return sum(
+            sample.value
+            for sample in self.samples
+            if sample.measure == measure and sample.upstream == webhook
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ def observe(services: Services) -> Activity:
         samples=services.statistics.samples(),
         results=services.statistics.by_result(),
         statuses=_over_all_runs(services),
+        webhooks=services.webhooks(),
         offline=services.registries.offline,
         fills=len(services.blobs.filling()),
         uptime=services.uptime,

@@ -52,6 +52,7 @@ class Figures(Collector):
         yield from _events(self._activity)
         yield from _upstreams(self._activity)
         yield from _quotas(self._activity)
+        yield from _webhooks(self._activity)
         if self._holdings is not None:
             yield from _storage(self._holdings)
 
@@ -146,6 +147,25 @@ def _quotas(activity: Activity) -> Iterator[Metric]:
             remaining.add_metric([name], status.quota.remaining)
             observed.add_metric([name], status.quota.observed_at.timestamp())
     yield from (limit, remaining, observed)
+
+
+def _webhooks(activity: Activity) -> Iterator[Metric]:
+    label = ["webhook"]
+    up = GaugeMetricFamily("mirror_webhook_up", "Whether it takes what it is sent.", labels=label)
+    queue = GaugeMetricFamily("mirror_webhook_queue", "Events that wait for it.", labels=label)
+    for name, status in activity.webhooks.items():
+        up.add_metric([name], int(not status.failures))
+        queue.add_metric([name], status.queued)
+    yield from (up, queue)
+    for event, text in (
+        ("webhook_delivered", "Events that it took."),
+        ("webhook_failed", "Attempts that it did not take."),
+        ("webhook_dropped", "Events that it never got, because too many waited, or too long."),
+    ):
+        counter = CounterMetricFamily(f"mirror_{event}", text, labels=label)
+        for name in activity.webhooks:
+            counter.add_metric([name], activity.total_of(name, event))
+        yield counter
 
 
 def _storage(holdings: Holdings) -> Iterator[Metric]:

@@ -35,6 +35,7 @@ def render_stats(activity: Activity, holdings: Holdings) -> documents.Stats:
         evictions=documents.Evicted(activity.total("evicted"), activity.total("evicted_bytes")),
         quarantined=activity.total("quarantined"),
         upstreams={name: _upstream(status) for name, status in activity.statuses.items()},
+        webhooks={name: _webhook(activity, name) for name in activity.webhooks},
     )
 
 
@@ -64,6 +65,19 @@ def _upstream(status: UpstreamStatus) -> documents.Upstream:
         bytes=status.bytes,
         tokens=status.tokens,
         quota=None if status.quota is None else _quota(status.quota),
+    )
+
+
+def _webhook(activity: Activity, name: str) -> documents.Webhook:
+    status = activity.webhooks[name]
+    return documents.Webhook(
+        queued=status.queued,
+        failures=status.failures,
+        reason=status.reason,
+        retry_at=status.retry_at,
+        delivered=activity.total_of(name, "webhook_delivered"),
+        failed=activity.total_of(name, "webhook_failed"),
+        dropped=activity.total_of(name, "webhook_dropped"),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.table import Table
 
-from mirror.api.documents import Quota, Stats, Upstream
+from mirror.api.documents import Quota, Stats
 from mirror.cli.admin import ask, parse_origin, read
 from mirror.cli.sizes import format_count, format_share, format_size
 from mirror.cli.tables import Column, cell, make_console, make_list, make_table, show
@@ -114,10 +114,13 @@ def _troubles(stats: Stats, now: datetime) -> Iterator[str]:
     """Each reason names its upstream."""
     for upstream in stats.upstreams.values():
         if upstream.reason is not None:
-            yield f"{upstream.reason}{_retry(upstream, now)}"
+            yield f"{upstream.reason}{_retry(upstream.retry_at, now)}"
+    for name, webhook in stats.webhooks.items():
+        if webhook.failures:
+            reason = webhook.reason or "it does not take what it is sent"
+            waiting = format_count(webhook.queued, "event")
+            yield f"webhook {name}: {reason}; {waiting} wait{_retry(webhook.retry_at, now)}"
 
 
-def _retry(upstream: Upstream, now: datetime) -> str:
-    if upstream.retry_at is None:
-        return ""
-    return f" (next attempt {format_moment(upstream.retry_at, now)})"
+def _retry(retry_at: datetime | None, now: datetime) -> str:
+    return "" if retry_at is None else f" (next attempt {format_moment(retry_at, now)})"

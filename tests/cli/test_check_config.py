@@ -137,3 +137,22 @@ def test_hostile_text_in_a_file_cannot_take_over_the_terminal(folder: Path) -> N
     ran = Shell({"FORCE_COLOR": "1"}).run("check-config")
     assert ran.code == 2
     assert all(line.isprintable() for line in ran.err.splitlines())
+
+
+def test_webhooks_are_summed_up_without_their_addresses(folder: Path) -> None:
+    (folder / "mirror.yaml").write_text(
+        "webhooks:\n"
+        "  - {url: 'https://ci.example.com/t0ken', secret: s3cret, repositories: [team/app]}\n"
+        "  - {url: 'http://127.0.0.1:9/t0ken', name: audit, secret: s3cret, events: [pull, push]}\n"
+    )
+    ran = Shell().run("check-config")
+    assert "webhook   ci.example.com hears of push, delete, moved in team/app" in ran.lines
+    assert "webhook   audit hears of pull, push in **" in ran.lines
+    document = json.loads(Shell().run("check-config", "--json").out)
+    assert document["webhooks"][1] == {
+        "name": "audit",
+        "events": ["pull", "push"],
+        "repositories": ["**"],
+    }
+    assert "t0ken" not in f"{ran.out} {document}"
+    assert "s3cret" not in f"{ran.out} {document}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mirror.ports.upstream import Quota
+from mirror.registry.deliveries import EndpointStatus
 from mirror.registry.statistics import Result
 from tests.api.services import MemoryMirror, Wishes, make_mirror, repository
 from tests.cli.conftest import Impostor, Serve, Shell
@@ -126,3 +127,18 @@ def test_what_upstreams_say_cannot_take_over_the_terminal(
     assert all(COLOUR.sub("", line).isprintable() for line in ran.lines)
     assert "[red]x[/red]" in ran.out
     assert "\x1b[31m" not in ran.out.replace("\x1b[31mfailing", "")
+
+
+def test_webhooks_in_trouble_are_told_of(mirror: MemoryMirror, serve: Serve) -> None:
+    statuses = {
+        "builds": EndpointStatus(3, 0, None, None),
+        "audit": EndpointStatus(1200, 2, "it answered 503", None),
+        "other": EndpointStatus(1, 4, None, datetime.now(UTC) + timedelta(minutes=5)),
+    }
+    mirror.services = replace(mirror.services, webhooks=lambda: statuses)
+    ran = Shell().run("stats", "--url", serve(mirror).url)
+    lines = [line for line in ran.lines if line.startswith("webhook")]
+    assert lines[0] == "webhook audit: it answered 503; 1,200 events wait"
+    assert lines[1].startswith("webhook other: it does not take what it is sent; 1 event wait")
+    assert "next attempt" in lines[1]
+    assert len(lines) == 2
