@@ -291,10 +291,11 @@ async def test_a_connection_in_use_is_not_closed(stocked: MemoryMirror) -> None:
     async with serving(stocked, keepalive=1.0) as server, connected(server.port) as line:
         loop = asyncio.get_running_loop()
         begun, prepared = loop.time(), 0
-        while loop.time() - begun < 2.0 or prepared <= 20:
-            assert (await line.ask(request(BY_TAG))).body == IMAGE.content
-            prepared += server.was_prepared()
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(60):
+            while loop.time() - begun < 2.0 or prepared <= 20:
+                assert (await line.ask(request(BY_TAG))).body == IMAGE.content
+                prepared += server.was_prepared()
+                await asyncio.sleep(0.02)
 
 
 def test_heads_are_judged_by_their_bytes() -> None:
