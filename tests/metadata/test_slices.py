@@ -7,9 +7,10 @@ import pytest
 from mirror.metadata.blobs import put_blob
 from mirror.metadata.last_use import SLICE
 from mirror.metadata.sql import open_sqlite
+from mirror.metadata.stale_links import BEFORE_ALL, list_stale_links, remove_links
 from mirror.ports.metadata import BlobRecord
-from tests.conformance.metadata import NGINX, at, digest, image_of, manifest
-from tests.conformance.pushing import APP, layers_of
+from tests.conformance.metadata import NGINX, at, digest, image_of, layer, manifest
+from tests.conformance.pushing import APP, layers_of, pushed
 from tests.metadata.test_query_plans import connected
 
 NAMES = sorted((f"b{number}" for number in range(2 * SLICE + 100)), key=lambda n: str(digest(n)))
@@ -51,4 +52,24 @@ async def test_stale_links_are_found_in_every_slice(path: Path, limit: int) -> N
     assert sum(counts) == 5
     assert max(counts) == min(limit, 5)
     assert await store.collect_links(at(5), limit) == 0
+    await store.close()
+
+
+async def test_a_link_that_is_wanted_again_after_it_was_found_stays(path: Path) -> None:
+    store = await open_sqlite(path)
+    for name in ("renewed", "needed", "stale"):
+        await store.put_blob(APP, BlobRecord(digest(name), 100), at(0))
+    with connected(path) as connection:
+        found, _ = list_stale_links(connection, at(5), BEFORE_ALL, 10)
+        assert len(found) == 3
+        connection.rollback()
+
+        await store.renew_link(APP, digest("renewed"), at(6))
+        await store.push_manifest(pushed(manifest("m"), image_of(layer("needed")), seconds=1))
+
+        assert remove_links(connection, found, at(5)) == 1
+        connection.commit()
+    assert await store.get_blob(APP, digest("stale")) is None
+    assert await store.get_blob(APP, digest("renewed"))
+    assert await store.get_blob(APP, digest("needed"))
     await store.close()
