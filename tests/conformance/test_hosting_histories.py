@@ -199,15 +199,15 @@ class HostingHistories(RuleBasedStateMachine):
 
     @rule(named=st.lists(digests), unless=times, watched=hosted)
     def collect_blobs(self, named: list[Digest], unless: datetime, watched: Repository) -> None:
-        self.everywhere(lambda store: store.collect_blobs(named, unless), watched)
+        self.everywhere(lambda store: collected(store, named, unless), watched)
 
     @rule(unless=times, watched=hosted)
     def collect_all(self, unless: datetime, watched: Repository) -> None:
         self.everywhere(lambda store: store.collect_links(unless, 100), watched)
         dead = self.everywhere(lambda store: store.list_dead_blobs(unless, None, 100), watched)
         named = [entry.blob.digest for entry in dead]
-        gone = self.everywhere(lambda store: store.collect_blobs(named, unless), watched)
-        assert [blob.digest for blob in gone] == named, "listed is dead"
+        gone = self.everywhere(lambda store: collected(store, named, unless), watched)
+        assert gone == {entry.blob for entry in dead}, "listed is dead"
 
     @rule(repository=proxied, name=manifests, time=times)
     def pull(self, repository: Repository, name: str, time: datetime) -> None:
@@ -276,6 +276,12 @@ class HostingHistories(RuleBasedStateMachine):
                 assert descriptor in (None, await self.memory.get_manifest(repository, known))
                 blob = self.cached.peek_blob(repository, known)
                 assert blob in (None, await self.memory.get_blob(repository, known))
+
+
+async def collected(store: Facts, named: Sequence[Digest], unless: datetime) -> set[BlobRecord]:
+    gone = await store.collect_blobs(named, unless)
+    assert len(set(gone)) == len(gone)
+    return set(gone)
 
 
 async def evicted(
