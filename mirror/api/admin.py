@@ -4,6 +4,7 @@ from aiohttp import web
 
 from mirror.api.access import require_admin
 from mirror.api.evictions import post_eviction
+from mirror.api.garbage import post_collection
 from mirror.api.health import get_liveness, get_readiness
 from mirror.api.images import get_images, get_images_of
 from mirror.api.metrics import get_metrics
@@ -21,5 +22,6 @@ def admin_routes() -> list[web.RouteDef]:
         web.get("/api/v1/images", require_admin(get_images)),
         web.get("/api/v1/images/{name:.+}", require_admin(get_images_of)),
         web.post("/api/v1/evict", require_admin(post_eviction)),
+        web.post("/api/v1/gc", require_admin(post_collection)),
         web.get("/api/v1/openapi.json", require_admin(get_description)),
     ]

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 Count = Annotated[int, Meta(ge=0)]
 Size = Annotated[int, Meta(ge=0, description="In bytes.")]
+Seconds = Annotated[float, Meta(ge=0)]
 Moment = Annotated[datetime, Meta(tz=True)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 DigestText = Annotated[str, Meta(description="algorithm:hex", pattern="^[a-z0-9+._-]+:[a-f0-9]+$")]
@@ -109,6 +110,42 @@ class Evicted(msgspec.Struct, frozen=True):
     bytes: Size
 
 
+class PastCollection(msgspec.Struct, frozen=True):
+    """A collection that ended since the server was started. failure says what broke it off."""
+
+    began_at: Moment
+    seconds: Seconds
+    count: Count
+    bytes: Size
+    failure: str | None
+
+
+class Collector(msgspec.Struct, frozen=True):
+    """The collection of what was pushed and is not needed any more.
+
+    every_seconds and next_run_at are null when it is run on demand only. A blob that nothing needs
+    is kept for grace_seconds after it was last pushed, linked, asked for or used.
+    """
+
+    every_seconds: Count | None
+    grace_seconds: Count
+    running: bool
+    next_run_at: Moment | None
+    last_run: PastCollection | None
+
+
+class Garbage(msgspec.Struct, frozen=True):
+    """Collections, failed ones not counted, and the blobs and dead links of repositories that they
+    deleted, since the first start of the server.
+    """
+
+    runs: Count
+    count: Count
+    bytes: Size
+    links: Count
+    schedule: Collector
+
+
 class Stats(msgspec.Struct, frozen=True):
     """fills: downloads under way. hit_ratio: answers that needed no download, of all that could
     have. quarantined: blobs taken out of service because they were damaged.
@@ -126,6 +163,7 @@ class Stats(msgspec.Struct, frozen=True):
     quarantined: Count
     upstreams: dict[str, Upstream]
     webhooks: dict[str, Webhook]
+    gc: Garbage
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -192,6 +230,68 @@ class Eviction(msgspec.Struct, frozen=True):
     count: Count
     victims: list[Victim]
     kept: list[Kept]
+
+
+class CollectionRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """dry_run: say what would go, and let it stay."""
+
+    dry_run: bool = False
+
+
+class Portion(msgspec.Struct, frozen=True):
+    """How many blobs, of how many bytes, share the reason."""
+
+    reason: str
+    count: Count
+    bytes: Size
+
+
+class CollectedBlob(msgspec.Struct, frozen=True):
+    """A blob that no manifest needs. idle_since is when it was last pushed, linked, asked for or
+    used.
+    """
+
+    digest: DigestText
+    bytes: Size
+    reason: str
+    idle_since: Moment
+
+
+class Undeleted(msgspec.Struct, frozen=True):
+    """Blobs whose rows are gone and whose files are not."""
+
+    count: Count
+    bytes: Size
+
+
+class Protected(msgspec.Struct, frozen=True):
+    """When the first and the last of the blobs that are too young may go."""
+
+    first: Moment
+    last: Moment
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """What a collection did, or would do. count is that of all blobs, of which some are named.
+
+    reasons counts what went, kept what nothing needs and stayed; protected is null unless some of
+    it is too young. undeleted are blobs among the reasons whose files could not be deleted now and
+    are removed later; count and freed_bytes are without them. links are the links of repositories
+    to blobs that none of their manifests needs; null in a dry run, which cannot tell.
+    """
+
+    dry_run: bool
+    began_at: Moment
+    seconds: Seconds
+    grace_seconds: Count
+    freed_bytes: Size
+    count: Count
+    links: Count | None
+    reasons: list[Portion]
+    blobs: list[CollectedBlob]
+    kept: list[Portion]
+    protected: Protected | None
+    undeleted: Undeleted
 
 
 class Problem(msgspec.Struct, frozen=True, omit_defaults=True):

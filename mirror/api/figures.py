@@ -7,6 +7,7 @@ from mirror.api.services import Services
 from mirror.ports.blobs import Space
 from mirror.ports.metadata import Totals
 from mirror.ports.upstream import UpstreamStatus
+from mirror.registry.collector import CollectorStatus
 from mirror.registry.deliveries import EndpointStatus
 from mirror.registry.room import Limits
 from mirror.registry.statistics import Result, Sample
@@ -24,6 +25,7 @@ class Activity:
     results: Mapping[Result, int]
     statuses: Mapping[str, UpstreamStatus]
     webhooks: Mapping[str, EndpointStatus]
+    collector: CollectorStatus
     offline: bool
     fills: int
     uptime: float
@@ -54,6 +56,7 @@ def observe(services: Services) -> Activity:
         results=services.statistics.by_result(),
         statuses=_over_all_runs(services),
         webhooks=services.webhooks(),
+        collector=services.collector.status(),
         offline=services.registries.offline,
         fills=len(services.blobs.filling()),
         uptime=services.uptime,

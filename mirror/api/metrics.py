@@ -53,6 +53,7 @@ class Figures(Collector):
         yield from _upstreams(self._activity)
         yield from _quotas(self._activity)
         yield from _webhooks(self._activity)
+        yield from _garbage(self._activity)
         if self._holdings is not None:
             yield from _storage(self._holdings)
 
@@ -166,6 +167,30 @@ def _webhooks(activity: Activity) -> Iterator[Metric]:
         for name in activity.webhooks:
             counter.add_metric([name], activity.total_of(name, event))
         yield counter
+
+
+def _garbage(activity: Activity) -> Iterator[Metric]:
+    """Of the last collection and the next nothing is said while there is none."""
+    for event, name, text in (
+        ("collections", "runs", "Collections that came to their end."),
+        ("failed_collections", "failures", "Collections that did not."),
+        ("collected", "blobs", "Blobs that nothing needed, deleted."),
+        ("collected_bytes", "bytes", "Bytes freed by collections."),
+        ("collected_links", "links", "Dead links of hosted repositories, deleted."),
+    ):
+        yield CounterMetricFamily(f"mirror_gc_{name}", text, value=activity.total(event))
+    status = activity.collector
+    yield _gauge("mirror_gc_running", "Whether a collection runs.", int(status.running))
+    if status.last is not None:
+        began_at = status.last.began_at.timestamp()
+        text = "When the last collection began."
+        yield _gauge("mirror_gc_last_run_timestamp_seconds", text, began_at)
+        text = "How long it took."
+        yield _gauge("mirror_gc_last_run_duration_seconds", text, status.last.duration)
+        yield _gauge("mirror_gc_last_run_bytes", "Bytes it freed.", status.last.size)
+    if status.next_at is not None:
+        text = "When the next collection begins."
+        yield _gauge("mirror_gc_next_run_timestamp_seconds", text, status.next_at.timestamp())
 
 
 def _storage(holdings: Holdings) -> Iterator[Metric]:

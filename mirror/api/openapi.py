@@ -22,6 +22,8 @@ DOCUMENTS = (
     documents.Images,
     documents.Eviction,
     documents.EvictionRequest,
+    documents.Collection,
+    documents.CollectionRequest,
     documents.Problems,
 )
 
@@ -83,6 +85,7 @@ def describe() -> dict[str, Any]:
             "/api/v1/images": {"get": _images()},
             "/api/v1/images/{name}": {"get": _images_of()},
             "/api/v1/evict": {"post": _evict()},
+            "/api/v1/gc": {"post": _collect()},
             "/api/v1/openapi.json": {"get": _description()},
         },
         "components": {
@@ -129,6 +132,19 @@ def _evict() -> dict[str, Any]:
         "requestBody": {"content": _content(documents.EvictionRequest)},
         "responses": {
             "200": _answer("What went, or would go.", documents.Eviction),
+            **_problems("400"),
+        },
+    }
+
+
+def _collect() -> dict[str, Any]:
+    return {
+        "operationId": "collectGarbage",
+        "summary": "Delete what was pushed and is not needed any more, or say what would go",
+        "parameters": [DRY_RUN],
+        "requestBody": {"content": _content(documents.CollectionRequest)},
+        "responses": {
+            "200": _answer("What went, or would go.", documents.Collection),
             **_problems("400"),
         },
     }

@@ -4,6 +4,7 @@ from aiohttp import web
 
 from mirror.api import documents
 from mirror.api.figures import Activity, Holdings, measure, observe
+from mirror.api.garbage import render_status
 from mirror.api.rendering import json_answer
 from mirror.api.services import SERVICES
 from mirror.api.version import version
@@ -36,6 +37,17 @@ def render_stats(activity: Activity, holdings: Holdings) -> documents.Stats:
         quarantined=activity.total("quarantined"),
         upstreams={name: _upstream(status) for name, status in activity.statuses.items()},
         webhooks={name: _webhook(activity, name) for name in activity.webhooks},
+        gc=_garbage(activity),
+    )
+
+
+def _garbage(activity: Activity) -> documents.Garbage:
+    return documents.Garbage(
+        runs=activity.total("collections"),
+        count=activity.total("collected"),
+        bytes=activity.total("collected_bytes"),
+        links=activity.total("collected_links"),
+        schedule=render_status(activity.collector),
     )
 
 

@@ -93,3 +93,18 @@ def evict(url: str, *, dry_run: bool, as_json: bool) -> None:
     from mirror.cli.evict import report_eviction  # noqa: PLC0415 - heavy, as above
 
     report_eviction(url, dry_run=dry_run, as_json=as_json)
+
+
+@cli.command(short_help="Delete what nothing needs any more, or show what would go.")
+@click.option("--dry-run", is_flag=True, help="Show what would go and why, and let it stay.")
+@url_option
+@json_option
+def gc(url: str, *, dry_run: bool, as_json: bool) -> None:
+    """Delete what was pushed here and no manifest needs any more.
+
+    The mirror does so by itself (hosted.gc.every), and serves pulls and pushes meanwhile. What was
+    pushed, mounted or asked for within hosted.gc.grace stays.
+    """
+    from mirror.cli.gc import report_collection  # noqa: PLC0415 - heavy, as above
+
+    report_collection(url, dry_run=dry_run, as_json=as_json)

@@ -34,7 +34,7 @@ def _show(url: str, stats: Stats, now: datetime) -> None:
     console.print(cell(f"mirror {stats.version} at {url}, up for {uptime}", "bold"))
     console.print()
     rows = make_list()
-    for name, text in _summary(stats):
+    for name, text in _summary(stats, now):
         rows.add_row(name, cell(text))
     show(console, rows)
     console.print()
@@ -43,16 +43,30 @@ def _show(url: str, stats: Stats, now: datetime) -> None:
         console.print(cell(line))
 
 
-def _summary(stats: Stats) -> Iterator[tuple[str, str]]:
+def _summary(stats: Stats, now: datetime) -> Iterator[tuple[str, str]]:
     yield from _activity(stats)
     yield from _holdings(stats)
     if stats.evictions.count:
         count, freed = stats.evictions.count, format_size(stats.evictions.bytes)
         yield "Evicted", f"{count:,} manifests and blobs, {freed}"
+    yield from _garbage(stats, now)
     if stats.quarantined:
         yield "Damaged", f"{format_count(stats.quarantined, 'blob')} in quarantine"
     if stats.offline:
         yield "Offline", "no upstream is contacted"
+
+
+def _garbage(stats: Stats, now: datetime) -> Iterator[tuple[str, str]]:
+    last, next_run_at = stats.gc.schedule.last_run, stats.gc.schedule.next_run_at
+    if stats.gc.count:
+        freed = format_size(stats.gc.bytes)
+        yield "Collected", f"{format_count(stats.gc.count, 'dead blob')}, {freed}"
+    if last is not None:
+        what = f"{format_count(last.count, 'blob')}, {format_size(last.bytes)}"
+        ended = f"failed: {last.failure}" if last.failure else what
+        yield "Last gc", f"{format_moment(last.began_at, now)}, {ended}"
+    if next_run_at is not None:
+        yield "Next gc", format_moment(next_run_at, now)
 
 
 def _activity(stats: Stats) -> Iterator[tuple[str, str]]:

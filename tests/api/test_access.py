@@ -14,6 +14,8 @@ PATHS = [
     ("HEAD", "/api/v1/stats"),
     ("POST", "/api/v1/evict"),
     ("POST", "/api/v1/evict?dry_run=true"),
+    ("POST", "/api/v1/gc"),
+    ("POST", "/api/v1/gc?dry_run=true"),
 ]
 FORGERIES = [
     {"X-Forwarded-For": "192.0.2.7"},

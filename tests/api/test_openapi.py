@@ -125,6 +125,9 @@ async def test_the_document_is_served(client: AdminClient) -> None:
         ("POST", "/api/v1/evict?dry_run=true", "/api/v1/evict", 200),
         ("POST", "/api/v1/evict", "/api/v1/evict", 200),
         ("POST", "/api/v1/evict?dry_run=maybe", "/api/v1/evict", 400),
+        ("POST", "/api/v1/gc?dry_run=true", "/api/v1/gc", 200),
+        ("POST", "/api/v1/gc", "/api/v1/gc", 200),
+        ("POST", "/api/v1/gc?dry_run=maybe", "/api/v1/gc", 400),
     ],
 )
 async def test_answers_are_as_described(

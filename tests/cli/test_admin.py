@@ -12,7 +12,15 @@ from mirror.cli.failure import Failure
 from tests.api.services import ELSEWHERE, Wishes, make_mirror
 from tests.cli.conftest import Impostor, Serve, Shell
 
-COMMANDS = [("stats",), ("images",), ("images", "nginx"), ("evict",), ("evict", "--dry-run")]
+COMMANDS = [
+    ("stats",),
+    ("images",),
+    ("images", "nginx"),
+    ("evict",),
+    ("evict", "--dry-run"),
+    ("gc",),
+    ("gc", "--dry-run"),
+]
 
 
 @pytest.fixture
