@@ -10,9 +10,9 @@ from cachetools import LRUCache
 
 from mirror.flight import SingleFlight
 from mirror.ports.clock import Clock
+from mirror.unhurried import UnhurriedThreads
 from mirror.upstream.errors import closed
 from mirror.upstream.guard import Guard
-from mirror.upstream.unhurried import UnhurriedThreads
 
 _Question = tuple[str, socket.AddressFamily]
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from mirror.upstream.unhurried import UnhurriedThreads
+from mirror.unhurried import UnhurriedThreads
 
 
 async def test_it_returns_what_the_work_returns() -> None:
@@ -41,7 +41,7 @@ async def test_whoever_leaves_gives_his_place_to_the_next() -> None:
 
 ENDS_WHILE_A_THREAD_IS_STUCK = """
 import asyncio, threading
-from mirror.upstream.unhurried import UnhurriedThreads
+from mirror.unhurried import UnhurriedThreads
 
 started = threading.Event()
 
