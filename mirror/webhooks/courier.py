@@ -21,6 +21,7 @@ from yarl import URL
 from mirror.ports.clock import Clock
 from mirror.ports.events import DeliveryFailed, Event
 from mirror.webhooks.envelope import MEDIA_TYPE, render
+from mirror.webhooks.resolver import Lookup, Resolver, system_lookup
 from mirror.webhooks.signature import signed
 
 _LONGEST_HEADER = 16 * 1024
@@ -41,11 +42,14 @@ class WebhookSettings:
 
 
 class HttpCourier:
-    """Nothing is opened before the first message."""
+    """Nothing is opened before the first message. ``lookup`` resolves names in a thread."""
 
-    def __init__(self, settings: WebhookSettings, clock: Clock) -> None:
+    def __init__(
+        self, settings: WebhookSettings, clock: Clock, lookup: Lookup = system_lookup
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._resolver = Resolver(lookup)
         self._session: ClientSession | None = None
         self._is_closed = False
 
@@ -69,6 +73,7 @@ class HttpCourier:
         self._is_closed = True
         if self._session is not None:
             await self._session.close()
+        await self._resolver.close()
 
     async def _post(self, body: bytes, headers: Mapping[str, str]) -> None:
         response = await self._open_session().post(
@@ -99,6 +104,8 @@ class HttpCourier:
                 connector=aiohttp.TCPConnector(
                     # A message over a connection that the other side is about to close is lost.
                     force_close=True,
+                    resolver=self._resolver,
+                    use_dns_cache=False,
                     ssl=self._settings.tls or True,
                 ),
                 timeout=ClientTimeout(total=None),

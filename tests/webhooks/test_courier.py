@@ -1,10 +1,14 @@
 """One message is one POST, signed, with an end to every wait, and nothing of it in any log."""
 
+import asyncio
 import hashlib
 import hmac
 import logging
+import socket
 import ssl
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -183,9 +187,51 @@ async def test_whoever_does_not_listen_is_a_failure(clock: SettableClock) -> Non
 
 
 async def test_a_name_that_does_not_exist_is_a_failure(clock: SettableClock) -> None:
-    post = courier("http://nowhere.invalid/hook", clock)
+    def lookup(host: str) -> Sequence[tuple[socket.AddressFamily, str]]:
+        raise socket.gaierror(socket.EAI_NONAME, f"{host} is not known")
+
+    post = HttpCourier(WebhookSettings("http://nowhere.example", SECRET, {}, 20.0), clock, lookup)
     assert str(await failure(post)) == "its name cannot be resolved"
     await post.close()
+
+
+async def test_a_name_server_that_hangs_is_waited_for_once_and_by_nobody_else(
+    sink: Sink, clock: SettableClock
+) -> None:
+    gate, asked = threading.Event(), list[str]()
+
+    def lookup(host: str) -> Sequence[tuple[socket.AddressFamily, str]]:
+        asked.append(host)
+        gate.wait()
+        return [(socket.AF_INET, "127.0.0.1")]
+
+    url = sink.url.replace("127.0.0.1", "ci.example")
+    settings = WebhookSettings(url, SECRET, {}, 0.05)
+    hung, well = HttpCourier(settings, clock, lookup), courier(sink.url, clock)
+    for _ in range(3):
+        assert str(await failure(hung)) == "no answer within 0.05 s"
+    await well.deliver([MOVED])
+    assert asked == ["ci.example"]
+    gate.set()
+    slower = HttpCourier(replace(settings, timeout=20.0), clock, lookup)
+    await slower.deliver([MOUNTED])
+    assert sink.taken[-1].headers["host"] == f"ci.example:{sink.port}"
+    for each in (hung, well, slower):
+        await each.close()
+
+
+async def test_a_name_server_that_hangs_holds_up_no_end(clock: SettableClock) -> None:
+    gate = threading.Event()
+
+    def lookup(_host: str) -> Sequence[tuple[socket.AddressFamily, str]]:
+        gate.wait()
+        return []
+
+    hung = HttpCourier(WebhookSettings("http://ci.example", SECRET, {}, 0.05), clock, lookup)
+    await failure(hung)
+    async with asyncio.timeout(20):
+        await hung.close()
+    gate.set()
 
 
 async def test_tls_is_spoken_with_those_that_can_be_trusted(clock: SettableClock) -> None:
