@@ -14,7 +14,7 @@ from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.document import is_present, parse_document, parse_list
 from mirror.oci.errors import DigestInvalid
 from mirror.oci.manifest import Descriptor
-from mirror.oci.media_type import OCI_INDEX, is_index
+from mirror.oci.media_type import OCI_INDEX
 from mirror.oci.reference import Tag
 
 
@@ -98,7 +98,7 @@ def describe_referrer(descriptor: Descriptor, content: bytes) -> Referrer:
         described = _described.decode(content)
     except (ValueError, RecursionError):
         described = _Described()
-    artifact_type = _artifact_type(descriptor.media_type, described)
+    artifact_type = described.artifact_type or _config_type(described.config)
     entry = _Entry(
         descriptor.media_type,
         str(descriptor.digest),
@@ -118,12 +118,12 @@ def referrers_tag(subject: Digest) -> Tag:
     return Tag(f"{algorithm}-{subject.encoded[:_LONGEST_ENCODED]}")
 
 
-def _artifact_type(media_type: str, described: _Described) -> str:
-    """Of an image that names none it is the type of its config."""
-    if described.artifact_type or is_index(media_type) or not is_present(described.config):
-        return described.artifact_type or ""
+def _config_type(part: Raw) -> str:
+    """What an image is where it does not say so; an index has no config."""
+    if not is_present(part):
+        return ""
     try:
-        return _configs.decode(described.config).media_type
+        return _configs.decode(part).media_type
     except (ValueError, RecursionError):
         return ""
 

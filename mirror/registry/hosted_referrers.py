@@ -1,7 +1,7 @@
 """What refers to manifests of hosted repositories, as it is at this moment.
 
 Clients of registries that do not list referrers keep the list themselves, under a tag. What such a
-list names and the repository has is listed too.
+list names is listed too; as of any index, what it names is in the repository while it is.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -14,7 +14,7 @@ from mirror.oci.media_type import is_index
 from mirror.oci.page import Page
 from mirror.oci.referrers import Referrer, describe_referrer, parse_referrers, referrers_tag
 from mirror.ports.hosting import ReferrerStore
-from mirror.ports.metadata import ManifestStore, TagStore
+from mirror.ports.metadata import TagStore
 from mirror.ports.repository import Repository
 from mirror.registry.answer import Handling, ReferrersAnswer
 from mirror.registry.held import HeldManifests
@@ -33,7 +33,7 @@ STEP = 500
 """Referrers that are asked of the metadata at once."""
 
 
-class ReferrerFacts(ReferrerStore, ManifestStore, TagStore, Protocol):
+class ReferrerFacts(ReferrerStore, TagStore, Protocol):
     """What is asked here."""
 
 
@@ -104,7 +104,7 @@ class HostedReferrers:
                 descriptor = known.get(digest)
                 if descriptor is not None:
                     yield await self._describe(repository, descriptor)
-                elif await self._facts.get_manifest(repository, digest) is not None:
+                else:
                     yield listed[digest]
             if is_end:
                 return

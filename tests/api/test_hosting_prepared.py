@@ -5,11 +5,17 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from mirror.api.prepared import PreparedAnswers, Question
+from mirror.oci.digest import parse_digest
+from mirror.oci.manifest import Descriptor
+from mirror.registry.answer import Handling, ManifestAnswer
+from mirror.registry.statistics import Result
 from tests.api.services import MemoryMirror, Wishes, hosted, make_mirror
 from tests.api.serving import Serving, serving
 from tests.api.short_way import LONG_WAY, keep
 from tests.api.wire import Answer, connected, request
 from tests.simulated_hub import Index, make_index
+from tests.world import SettableClock
 
 REPOSITORY = hosted("team/group/app")
 PATH = "/v2/team/group/app/manifests/1"
@@ -72,6 +78,26 @@ async def test_what_was_deleted_is_not_answered_any_more(server: Serving) -> Non
 
 
 async def test_an_answer_from_before_a_change_is_not_kept_after_it() -> None:
+    answers = PreparedAnswers(SettableClock())
+    index = numbered(1)
+    digest = parse_digest(index.digest)
+    descriptor = Descriptor(index.media_type, digest, len(index.content))
+    answer = ManifestAnswer(REPOSITORY, descriptor, index.content, Handling(Result.HOSTED))
+    question = Question("GET", PATH, PATH)
+    headers = {"Cache-Status": "mirror; hit"}
+
+    before = answers.changes
+    answers.forget()
+    answers.keep(question, headers, answer, before)
+    assert answers.find(question.line) is None
+
+    answers.keep(question, headers, answer, answers.changes)
+    assert answers.find(question.line) is not None
+    answers.forget()
+    assert answers.find(question.line) is None
+
+
+async def test_nobody_gets_what_was_before_a_push_that_was_answered() -> None:
     """Pulls and pushes in every order: nobody ever gets less than what was pushed before."""
     mirror = make_mirror(Wishes())
     async with serving(mirror) as server:

@@ -1,11 +1,13 @@
 """Hosting put together as the server does it, beside proxied repositories of a scripted hub."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest, digest_of, parse_digest
 from mirror.oci.reference import RepositoryName, Tag
+from mirror.ports.hosting import Removal
 from mirror.ports.metadata import BlobRecord
 from mirror.ports.repository import Repository
 from mirror.registry.glob import Glob
@@ -31,6 +33,32 @@ RENEW_EVERY = timedelta(hours=6)
 
 TO_NGINX = Route(NGINX, Approach.MIRROR, fallback=LENDER)
 TO_TEAM = Route(TEAM, Approach.MIRROR)
+
+
+async def _nothing() -> None:
+    """What happens by default."""
+
+
+class InterruptedFacts(MemoryMetadata):
+    """What happens elsewhere just then, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.after_listing: Callable[[], Awaitable[object]] = _nothing
+        self.before_removal: Callable[[], Awaitable[object]] = _nothing
+
+    async def list_repositories(
+        self, after: str | None, limit: int, *, hosted_only: bool = False
+    ) -> Sequence[Repository]:
+        listed = await super().list_repositories(after, limit, hosted_only=hosted_only)
+        happens, self.after_listing = self.after_listing, _nothing
+        await happens()
+        return listed
+
+    async def remove_manifest(self, repository: Repository, digest: Digest) -> Removal:
+        happens, self.before_removal = self.before_removal, _nothing
+        await happens()
+        return await super().remove_manifest(repository, digest)
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mirror.oci.errors import BlobUnknown, Unknown
+from mirror.registry.hosted import ContentMissing
 from mirror.registry.statistics import Result
 from tests.registry.hosting_bench import (
     CONFIG,
@@ -110,6 +111,8 @@ async def test_a_blob_of_another_length_is_never_served_and_can_be_pushed_again(
         await on_disk.hosting.blobs.head(TO_TEAM, LAYER)
     assert on_disk.bench.statistics.total("quarantined") == 1
     assert on_disk.hub.asked == []
+    with pytest.raises(ContentMissing):
+        await on_disk.put(TEAM, "again", IMAGE)
 
     await on_disk.put_blobs(TEAM, IMAGE.blobs)
     assert await fetch(on_disk.hosting.blobs, TO_TEAM, LAYER) == CONTENT
