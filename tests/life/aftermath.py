@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from tests.life.environment import stored_files
 from tests.simulated_hub import digest_of
 
-OURS = re.compile(r"fill-(?P<hex>[0-9a-f]{64})|\.put-\d+|\.swept")
+OURS = re.compile(r"fill-(?P<hex>[0-9a-f]{64})|upload-[0-9a-f]{32}-[0-9a-f]{16}|\.put-\d+|\.swept")
 DATABASE = ("metadata.db", "metadata.db-wal", "metadata.db-shm")
 
 
