@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, case, delete, func, select
 
-from mirror.metadata.digests import ensure_digest, forget_unused, id_of_digest
-from mirror.metadata.repositories import ensure_repository, id_of
+from mirror.metadata.digests import ASKED_ID, ensure_digest, forget_unused
+from mirror.metadata.repositories import OWNER_ID, ensure_repository, owner
 from mirror.metadata.schema import (
     BLOB,
     LONG_AGO,
@@ -15,44 +15,44 @@ from mirror.metadata.schema import (
     blobs,
     manifest_references,
 )
-from mirror.metadata.upsert import insert_into
+from mirror.metadata.upsert import Insert, Upsert
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord
 from mirror.ports.repository import Repository
 
+_GET_STORED = select(blobs.c.size).where(blobs.c.digest_id == ASKED_ID)
+_GET = _GET_STORED.join(blob_links, blob_links.c.digest_id == blobs.c.digest_id).where(
+    blob_links.c.repository_id == OWNER_ID
+)
+_LINKED_SIZE = (
+    select(func.max(manifest_references.c.size))
+    .join(
+        blob_links,
+        (blob_links.c.digest_id == manifest_references.c.child_id)
+        & (blob_links.c.repository_id == manifest_references.c.repository_id),
+    )
+    .where(
+        manifest_references.c.child_id == ASKED_ID,
+        manifest_references.c.repository_id == OWNER_ID,
+        manifest_references.c.kind == BLOB,
+    )
+)
+_FORGET = delete(blobs).where(blobs.c.digest_id == ASKED_ID).returning(blobs.c.digest_id)
+
 
 def get_blob(connection: Connection, repository: Repository, digest: Digest) -> BlobRecord | None:
-    size = connection.scalar(
-        select(blobs.c.size)
-        .join(blob_links, blob_links.c.digest_id == blobs.c.digest_id)
-        .where(
-            blobs.c.digest_id == id_of_digest(digest),
-            blob_links.c.repository_id == id_of(repository),
-        )
-    )
+    size = connection.scalar(_GET, {**owner(repository), "asked": digest})
     return None if size is None else BlobRecord(digest, size)
 
 
 def get_stored(connection: Connection, digest: Digest) -> BlobRecord | None:
-    size = connection.scalar(select(blobs.c.size).where(blobs.c.digest_id == id_of_digest(digest)))
+    size = connection.scalar(_GET_STORED, {"asked": digest})
     return None if size is None else BlobRecord(digest, size)
 
 
 def linked_size(connection: Connection, repository: Repository, digest: Digest) -> int | None:
-    reference = manifest_references.c
-    size: int | None = connection.scalar(
-        select(func.max(reference.size))
-        .join(
-            blob_links,
-            (blob_links.c.digest_id == reference.child_id)
-            & (blob_links.c.repository_id == reference.repository_id),
-        )
-        .where(
-            reference.child_id == id_of_digest(digest),
-            reference.repository_id == id_of(repository),
-            reference.kind == BLOB,
-        )
-    )
+    asked = {**owner(repository), "asked": digest}
+    size: int | None = connection.scalar(_LINKED_SIZE, asked)
     return size
 
 
@@ -66,17 +66,25 @@ def put_blob(
 
 def store_blob(connection: Connection, digest_id: int, size: int, stored_at: datetime) -> None:
     """The bytes alone, linked to nothing."""
-    statement = insert_into(connection, blobs).values(
-        digest_id=digest_id, size=size, stored_at=stored_at, last_used_at=stored_at
-    )
-    new = statement.excluded.last_used_at
+    row = {
+        "digest_id": digest_id,
+        "size": size,
+        "stored_at": stored_at,
+        "last_used_at": stored_at,
+    }
+    connection.execute(_STORE.on(connection), row)
+
+
+def _or_store_again(insert: Insert) -> Insert:
+    new = insert.excluded.last_used_at
     later = case((new > blobs.c.last_used_at, new), else_=blobs.c.last_used_at)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[blobs.c.digest_id],
-            set_={"size": statement.excluded.size, "last_used_at": later},
-        )
+    return insert.on_conflict_do_update(
+        index_elements=[blobs.c.digest_id],
+        set_={"size": insert.excluded.size, "last_used_at": later},
     )
+
+
+_STORE = Upsert(blobs, _or_store_again)
 
 
 def link_blob(connection: Connection, repository: Repository, digest: Digest) -> None:
@@ -89,26 +97,31 @@ def link_blobs(
     """Or renew the links. The age of a proxied repository's is not kept."""
     if not ids:
         return
-    owner = ensure_repository(connection, repository)
+    repository_id = ensure_repository(connection, repository)
     linked_at = at if repository.upstream is None else PROXIED_LINK
-    statement = insert_into(connection, blob_links)
-    new = statement.excluded.linked_at
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[blob_links.c.digest_id, blob_links.c.repository_id],
-            set_={"linked_at": new},
-            where=new > blob_links.c.linked_at,
-        ),
+        _LINK.on(connection),
         [
-            {"digest_id": digest_id, "repository_id": owner, "linked_at": linked_at}
+            {"digest_id": digest_id, "repository_id": repository_id, "linked_at": linked_at}
             for digest_id in dict.fromkeys(ids)
         ],
     )
 
 
+def _or_renew(insert: Insert) -> Insert:
+    """A link gets no older."""
+    new = insert.excluded.linked_at
+    return insert.on_conflict_do_update(
+        index_elements=[blob_links.c.digest_id, blob_links.c.repository_id],
+        set_={"linked_at": new},
+        where=new > blob_links.c.linked_at,
+    )
+
+
+_LINK = Upsert(blob_links, _or_renew)
+
+
 def forget_blob(connection: Connection, digest: Digest) -> bool:
-    removed = connection.scalars(
-        delete(blobs).where(blobs.c.digest_id == id_of_digest(digest)).returning(blobs.c.digest_id)
-    ).all()
+    removed = connection.scalars(_FORGET, {"asked": digest}).all()
     forget_unused(connection, removed)
     return bool(removed)

@@ -2,13 +2,36 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, ScalarSelect, delete, exists, select, type_coerce
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    ScalarSelect,
+    bindparam,
+    delete,
+    exists,
+    select,
+    type_coerce,
+)
 
-from mirror.metadata.columns import PlainText
+from mirror.metadata.columns import DigestText, PlainText
 from mirror.metadata.parts import in_parts
 from mirror.metadata.schema import blob_links, blobs, digests, manifest_references
-from mirror.metadata.upsert import insert_into
+from mirror.metadata.upsert import Upsert, or_nothing
 from mirror.oci.digest import Digest
+
+_text = type_coerce(digests.c.digest, PlainText)
+_texts: BindParameter[list[str]] = bindparam("texts", expanding=True)
+_IDS = select(digests.c.id, _text).where(_text.in_(_texts))
+_ENSURE = Upsert(digests, or_nothing)
+
+ASKED_ID = (
+    select(digests.c.id)
+    .where(digests.c.digest == bindparam("asked", type_=DigestText))
+    .scalar_subquery()
+)
+"""The id of the parameter ``asked`` as part of a larger statement that is made once. NULL, which
+equals nothing, for an unknown one.
+"""
 
 
 def id_of_digest(digest: Digest) -> ScalarSelect[int]:
@@ -19,11 +42,10 @@ def id_of_digest(digest: Digest) -> ScalarSelect[int]:
 def ids_of(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
     """Of those that are known, in no particular order."""
     by_text = {str(digest): digest for digest in wanted}
-    text = type_coerce(digests.c.digest, PlainText)
     return {
         by_text[row[1]]: row[0]
         for some in in_parts(list(by_text))
-        for row in connection.execute(select(digests.c.id, text).where(text.in_(some)))
+        for row in connection.execute(_IDS, {"texts": some})
     }
 
 
@@ -37,7 +59,7 @@ def ensure_digests(connection: Connection, wanted: Collection[Digest]) -> dict[D
     rows = [{"digest": digest} for digest in dict.fromkeys(wanted) if digest not in known]
     if not rows:
         return known
-    connection.execute(insert_into(connection, digests).on_conflict_do_nothing(), rows)
+    connection.execute(_ENSURE.on(connection), rows)
     return known | ids_of(connection, [row["digest"] for row in rows])
 
 

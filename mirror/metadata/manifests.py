@@ -15,9 +15,10 @@ from sqlalchemy import (
 )
 
 from mirror.metadata.blobs import link_blobs, store_blob
+from mirror.metadata.columns import DigestText
 from mirror.metadata.digests import ensure_digests, forget_unused
 from mirror.metadata.parts import in_parts
-from mirror.metadata.repositories import ensure_repository, id_of
+from mirror.metadata.repositories import OWNER_ID, ensure_repository, id_of, owner
 from mirror.metadata.schema import (
     BLOB,
     CHILD,
@@ -29,20 +30,21 @@ from mirror.metadata.schema import (
     manifests,
     tags,
 )
-from mirror.metadata.upsert import insert_into
+from mirror.metadata.upsert import Insert, Upsert, or_nothing
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.ports.repository import Repository
+
+_GET = select(manifests.c.media_type, manifests.c.size).where(
+    manifests.c.repository_id == OWNER_ID,
+    manifests.c.digest == bindparam("asked", type_=DigestText),
+)
 
 
 def get_manifest(
     connection: Connection, repository: Repository, digest: Digest
 ) -> Descriptor | None:
-    row = connection.execute(
-        select(manifests.c.media_type, manifests.c.size).where(
-            manifests.c.repository_id == id_of(repository), manifests.c.digest == digest
-        )
-    ).one_or_none()
+    row = connection.execute(_GET, {**owner(repository), "asked": digest}).one_or_none()
     return None if row is None else Descriptor(row.media_type, digest, row.size)
 
 
@@ -59,7 +61,7 @@ def put_manifest(
     ids = ensure_digests(connection, [part.digest for _, part in parts])
     store_blob(connection, ids[descriptor.digest], descriptor.size, stored_at)
     connection.execute(
-        insert_into(connection, manifest_references).on_conflict_do_nothing(),
+        _REFER.on(connection),
         [
             {
                 "manifest_id": manifest_id,
@@ -78,11 +80,13 @@ def put_manifest(
 
 
 def delete_manifest(connection: Connection, repository: Repository, digest: Digest) -> bool:
-    owner = id_of(repository)
-    connection.execute(delete(tags).where(tags.c.repository_id == owner, tags.c.digest == digest))
+    repository_id = id_of(repository)
+    connection.execute(
+        delete(tags).where(tags.c.repository_id == repository_id, tags.c.digest == digest)
+    )
     manifest_id = connection.scalar(
         select(manifests.c.id).where(
-            manifests.c.repository_id == owner, manifests.c.digest == digest
+            manifests.c.repository_id == repository_id, manifests.c.digest == digest
         )
     )
     if manifest_id is None:
@@ -150,23 +154,35 @@ _DELETE = delete(manifests).where(manifests.c.id.in_(_ids))
 def _ensure_manifest(
     connection: Connection, repository_id: int, descriptor: Descriptor, stored_at: datetime
 ) -> int:
-    statement = insert_into(connection, manifests).values(
-        repository_id=repository_id,
-        digest=descriptor.digest,
-        media_type=descriptor.media_type,
-        size=descriptor.size,
-        stored_at=stored_at,
-        last_used_at=stored_at,
-    )
-    new = statement.excluded.last_used_at
-    later = case((new > manifests.c.last_used_at, new), else_=manifests.c.last_used_at)
-    manifest_id: int = connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[manifests.c.repository_id, manifests.c.digest],
-            set_={"last_used_at": later},
-        ).returning(manifests.c.id)
-    ).scalar_one()
+    row = {
+        "repository_id": repository_id,
+        "digest": descriptor.digest,
+        "media_type": descriptor.media_type,
+        "size": descriptor.size,
+        "stored_at": stored_at,
+        "last_used_at": stored_at,
+    }
+    connection.execute(_ENSURE.on(connection), row)
+    manifest_id: int = connection.execute(_ID, row).scalar_one()
     return manifest_id
+
+
+def _or_use(insert: Insert) -> Insert:
+    """The first media type of a digest stays."""
+    new = insert.excluded.last_used_at
+    later = case((new > manifests.c.last_used_at, new), else_=manifests.c.last_used_at)
+    return insert.on_conflict_do_update(
+        index_elements=[manifests.c.repository_id, manifests.c.digest],
+        set_={"last_used_at": later},
+    )
+
+
+_ENSURE = Upsert(manifests, _or_use)
+_ID = select(manifests.c.id).where(
+    manifests.c.repository_id == bindparam("repository_id"),
+    manifests.c.digest == bindparam("digest", type_=DigestText),
+)
+_REFER = Upsert(manifest_references, or_nothing)
 
 
 def _parts(references: References | None) -> Iterator[tuple[str, Descriptor]]:

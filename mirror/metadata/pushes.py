@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, select
 
 from mirror.metadata.blobs import get_blob, get_stored, link_blobs
 from mirror.metadata.digests import ensure_digest, forget_unused, id_of_digest
 from mirror.metadata.manifests import get_manifest, put_manifest, remove_but_links
 from mirror.metadata.parts import in_parts
-from mirror.metadata.repositories import id_of, repository_from
+from mirror.metadata.repositories import OWNER_ID, id_of, owner, repository_from
 from mirror.metadata.schema import (
     BLOB,
     CHILD,
@@ -45,15 +45,15 @@ def push_manifest(connection: Connection, push: Push) -> PushOutcome:
 def _missing_blobs(connection: Connection, push: Push) -> Iterator[Descriptor]:
     needed = _by_digest(push.references.blobs)
     there: set[Digest] = set()
-    for owner in (push.repository, push.lender):
-        if owner is not None:
-            there |= _servable(connection, owner, [*needed.keys() - there])
+    for holder in (push.repository, push.lender):
+        if holder is not None:
+            there |= _found(connection, _SERVABLE, holder, [*needed.keys() - there])
     return (blob for digest, blob in needed.items() if digest not in there)
 
 
 def _missing_children(connection: Connection, push: Push) -> Iterator[Descriptor]:
     children = _by_digest(push.references.manifests)
-    there = _held(connection, push.repository, [*children])
+    there = _found(connection, _HELD, push.repository, [*children])
     return (child for digest, child in children.items() if digest not in there)
 
 
@@ -61,38 +61,31 @@ def _by_digest(descriptors: Sequence[Descriptor]) -> Mapping[Digest, Descriptor]
     return {descriptor.digest: descriptor for descriptor in descriptors}
 
 
-def _servable(
-    connection: Connection, repository: Repository, wanted: Sequence[Digest]
+_wanted: BindParameter[list[Digest]] = bindparam("wanted", expanding=True)
+# Stored and linked to the repository.
+_SERVABLE = (
+    select(digests.c.digest)
+    .join(blobs, blobs.c.digest_id == digests.c.id)
+    .join(blob_links, blob_links.c.digest_id == digests.c.id)
+    .where(digests.c.digest.in_(_wanted), blob_links.c.repository_id == OWNER_ID)
+)
+# Manifests of the repository.
+_HELD = select(manifests.c.digest).where(
+    manifests.c.repository_id == OWNER_ID, manifests.c.digest.in_(_wanted)
+)
+
+
+def _found(
+    connection: Connection,
+    statement: Select[Digest],
+    repository: Repository,
+    wanted: Sequence[Digest],
 ) -> set[Digest]:
-    """Those that are stored and linked to the repository."""
-    found: set[Digest] = set()
-    for some in in_parts(wanted):
-        found.update(
-            connection.scalars(
-                select(digests.c.digest)
-                .join(blobs, blobs.c.digest_id == digests.c.id)
-                .join(blob_links, blob_links.c.digest_id == digests.c.id)
-                .where(
-                    digests.c.digest.in_(some),
-                    blob_links.c.repository_id == id_of(repository),
-                )
-            )
-        )
-    return found
-
-
-def _held(connection: Connection, repository: Repository, digests: Sequence[Digest]) -> set[Digest]:
-    """Those that are manifests of the repository."""
-    found: set[Digest] = set()
-    for some in in_parts(digests):
-        found.update(
-            connection.scalars(
-                select(manifests.c.digest).where(
-                    manifests.c.repository_id == id_of(repository), manifests.c.digest.in_(some)
-                )
-            )
-        )
-    return found
+    return {
+        digest
+        for some in in_parts(wanted)
+        for digest in connection.scalars(statement, {**owner(repository), "wanted": some})
+    }
 
 
 def _immovable(connection: Connection, push: Push) -> tuple[Tag, ...]:
