@@ -86,12 +86,13 @@ class Server:
     ) -> None:
         """Count and log what did not pass the handlers."""
         count_manifest(self._services, prepared.answer, sent=prepared.sent > 0)
-        announce_manifest_pull(
-            self._services,
-            prepared.answer,
-            prepared.tag,
-            lambda: asker_on(transport, host_of(head), prepared.method, agent),
-        )
+        if self._services.events is not None:
+            announce_manifest_pull(
+                self._services,
+                prepared.answer,
+                prepared.tag,
+                lambda: asker_on(transport, host_of(head), prepared.method, agent),
+            )
         line = AccessLine(
             time=self._services.clock.now(),
             client=client_address(transport),
