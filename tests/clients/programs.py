@@ -49,6 +49,14 @@ def find_program(name: str) -> str:
     return found
 
 
+def find_tool(name: str) -> str:
+    """Where what ``tests/clients/tools`` builds is. Skips the test where it could not be built."""
+    folder = os.environ.get("CLIENTS_TOOLS")
+    if folder is None:
+        pytest.skip(f"{name} could not be built: {os.environ.get('CLIENTS_TOOLS_LACK')}")
+    return str(Path(folder, name))
+
+
 def clean_environment(home: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """Nothing of the user's: no logins, no proxies, no certificates, no settings."""
     return {"PATH": SYSTEM_PATH, "HOME": str(home), "LANG": "C.UTF-8", **(more or {})}
