@@ -266,6 +266,22 @@ async def test_links_that_a_manifest_explains_are_left_alone(metadata: Facts) ->
     assert await metadata.collect_links(at(LATE), 10) == 1
 
 
+async def test_a_manifest_that_was_pushed_as_a_blob_too_is_none_after_a_while(
+    metadata: Facts,
+) -> None:
+    """Neither it nor the index above it, nor what is about it, asks for it as a blob."""
+    await push_image(metadata, "m", [])
+    await metadata.push_manifest(pushed(index("i"), index_of(manifest("m"))))
+    await metadata.push_manifest(pushed(manifest("sbom"), References((), (), manifest("m"))))
+    await metadata.put_blob(APP, blob(manifest("m")), at(0))
+
+    assert await metadata.collect_links(at(LATE), 10) == 1
+
+    assert await metadata.get_blob(APP, digest("m")) is None
+    assert await metadata.get_manifest(APP, digest("m")) == manifest("m")
+    assert await metadata.get_stored(digest("m")) == blob(manifest("m"))
+
+
 async def test_a_link_made_long_ago_may_go(metadata: Facts) -> None:
     await metadata.link_blob(APP, digest("never stored"))
 

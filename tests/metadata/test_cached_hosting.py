@@ -163,12 +163,14 @@ CHANGES: dict[str, Change] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
 async def test_an_answer_from_before_it_went_is_not_remembered(
-    beneath: SlowMetadata, cached: CachedMetadata, change: Change
+    beneath: SlowMetadata, change: Change
 ) -> None:
+    """Nor need anything else of the repository be remembered for that."""
+    cached = CachedMetadata(beneath)
     await beneath.put_blob(APP, blob(layer("b")), at(1))
     beneath.answers.shut()
     reading = asyncio.create_task(cached.get_blob(APP, digest("b")))
-    await beneath.answers.reached(6)
+    await beneath.answers.reached(1)
 
     await change(cached)
     beneath.answers.open()
