@@ -53,7 +53,7 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
         assert await waiting(queue, CI) == ["b", "c", "d"]
 
 
-@pytest.mark.parametrize("statements", range(1, 8))
+@pytest.mark.parametrize("statements", [2, 3, 5, 7])
 async def test_killed_anywhere_events_are_queued_for_all_or_for_none(
     tmp_path: Path, statements: int
 ) -> None:

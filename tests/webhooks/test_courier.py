@@ -166,7 +166,8 @@ async def test_an_endpoint_in_trouble_is_a_failure_with_a_reason(
     sink.reception = Reception(manner)
     patience = 0.05 if "within" in reason else 20.0
     post = courier(sink.url, clock, timeout=patience)
-    assert str(await failure(post)) == reason
+    async with asyncio.timeout(20):
+        assert str(await failure(post)) == reason
     await post.close()
 
 
