@@ -28,7 +28,7 @@ BETWEEN_FLUSHES = 1.0
 MOST_GATHERED = 5_000
 """Pulls, for all endpoints together; more than come in a second on a machine of today."""
 
-PORTION = 500
+PORTION = 200
 """Events written at once: between two portions the event loop serves others."""
 
 MOST_REMEMBERED = 4096
