@@ -17,8 +17,10 @@ from sqlalchemy import Engine, event
 
 from mirror.metadata.sql import open_sqlite
 from mirror.oci.reference import Tag
+from mirror.ports.hosting import Facts
 from mirror.ports.metadata import MetadataStore, Use
 from tests.conformance.metadata import (
+    LATEST,
     NGINX,
     at,
     blob,
@@ -29,12 +31,21 @@ from tests.conformance.metadata import (
     manifest,
     tagged,
 )
+from tests.conformance.pushing import APP, COPY, pushed
 
-KINDS = 6
+HOSTED_KINDS = 6
+KINDS = 10
 
 
-async def take_step(store: MetadataStore, number: int) -> None:
+async def take_step(store: Facts, number: int) -> None:
     """One transaction, always the same for a number. Every kind is of several statements."""
+    if number % KINDS >= HOSTED_KINDS:
+        await take_hosted_step(store, number)
+    else:
+        await take_proxied_step(store, number)
+
+
+async def take_proxied_step(store: MetadataStore, number: int) -> None:
     image, kind = divmod(number, KINDS)
     name = f"m{image}"
     parts = [layer(f"{part} of {image}") for part in range(3)]
@@ -57,6 +68,25 @@ async def take_step(store: MetadataStore, number: int) -> None:
         await store.evict(oldest, blobs, at(number))
     else:
         await store.delete_manifest(NGINX, digest(f"m{image - 3}"))
+
+
+async def take_hosted_step(store: Facts, number: int) -> None:
+    image, kind = divmod(number, KINDS)
+    name = f"h{image}"
+    if kind == HOSTED_KINDS:
+        parts = image_of(layer(f"0 of {image}"))
+        push = pushed(manifest(name), parts, Tag(name), LATEST, seconds=number, lender=NGINX)
+        # Every other time what it needs has been evicted, and nothing is recorded.
+        await store.push_manifest(push)
+    elif kind == HOSTED_KINDS + 1:
+        await store.mount_blob(COPY, digest(f"0 of {image}"), at(number))
+    elif kind == HOSTED_KINDS + 2:
+        await store.remove_manifest(APP, digest(f"h{image - 2}"))
+    elif image % 2:
+        await store.collect_links(at(number - KINDS), 100)
+    else:
+        dead = await store.list_dead_blobs(at(number), None, 100)
+        await store.collect_blobs([entry.blob.digest for entry in dead], at(number))
 
 
 def die_after(statements: int) -> None:

@@ -12,15 +12,17 @@ import pytest
 
 from mirror.metadata.memory import MemoryMetadata
 from mirror.metadata.sql import open_sqlite
-from mirror.ports.metadata import MetadataStore
-from tests.conformance.metadata import idle_blobs, idle_manifests, images
+from mirror.ports.hosting import Facts
+from tests.conformance.metadata import at, idle_blobs, idle_manifests, images
 from tests.metadata.crashing import take_step
 
 PROJECT = Path(__file__).parents[2]
 
 
-async def everything(store: MetadataStore) -> tuple[object, ...]:
+async def everything(store: Facts) -> tuple[object, ...]:
     return (
+        await store.list_repositories(None, 10),
+        await store.list_dead_blobs(at(10_000), None, 1000),
         await images(store),
         await idle_manifests(store),
         await idle_blobs(store),
@@ -71,8 +73,9 @@ async def test_killed_from_outside_at_any_moment(path: Path) -> None:
         done = await check(path, acknowledged)
 
 
-@pytest.mark.parametrize("statements", [27, 41, 62, 75])
+@pytest.mark.parametrize("statements", [27, 52, 62, 88, 135, 155, 210, 217])
 async def test_killed_between_the_statements_of_a_transaction(path: Path, statements: int) -> None:
+    """While the tables are made, an image is stored, pushed, evicted, removed and collected."""
     acknowledged = await asyncio.to_thread(write, path, 0, statements=statements)
 
     await check(path, acknowledged)
