@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from mirror.cli.sizes import format_size
 from mirror.ports.upstream import Quota
 from mirror.registry.deliveries import EndpointStatus
 from mirror.registry.statistics import Result
-from tests.api.services import MemoryMirror, Wishes, make_mirror, repository
+from tests.api.services import MemoryMirror, Wishes, hosted, make_mirror, repository
 from tests.cli.conftest import Impostor, Serve, Shell
 from tests.registry.scripted_upstream import WELL
 from tests.simulated_hub import blob, make_image
@@ -45,6 +46,16 @@ def test_the_figures_are_all_there(mirror: MemoryMirror, serve: Serve) -> None:
     assert "           3 blobs, 1 manifest, 1 repository" in ran.lines
     assert "Evicted" not in ran.out
     assert "Damaged" not in ran.out
+
+
+def test_what_is_hosted_is_told_apart(mirror: MemoryMirror, serve: Serve) -> None:
+    running = serve(mirror)
+    assert "Hosted" not in Shell().run("stats", "--url", running.url).out
+    running.do(mirror.hold(hosted("ours"), "latest", IMAGE))
+    ran = Shell().run("stats", "--url", running.url)
+    assert "Stored     0 B of at most 1.0 GiB" in ran.lines
+    kept = IMAGE.size + sum(map(len, IMAGE.blobs.values()))
+    assert f"Hosted     {format_size(kept)} beside that, kept until deleted" in ran.lines
 
 
 def test_what_is_rare_is_shown_when_it_happened(serve: Serve) -> None:
