@@ -171,7 +171,7 @@ class Delivery:
         await self._ports.queue.postpone(name, self._failures, now + timedelta(seconds=pause))
         await self._give_up(now - self._endpoint.give_up_after)
         log.warning(
-            "webhook %s: attempt %d failed: %s; %d events wait, the next attempt is in %.0f s",
+            "webhook %s: attempt %d failed: %s; events waiting: %d; next attempt in %.1f s",
             *(name, self._failures, failure, self._queued, pause),
         )
         return pause
