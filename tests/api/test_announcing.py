@@ -18,6 +18,7 @@ from tests.api.services import make_mirror
 from tests.api.site import INDEX, NAME, Site, blob_path, manifest_path, running_site
 from tests.api.uploading import CONTENT, DIGEST, UPLOADS, uploading_to
 from tests.api.wire import connected, request
+from tests.ports import free_port
 from tests.registry.listeners import open_office, subscription
 from tests.simulated_hub import SimulatedHub, blob, make_image
 from tests.webhooks.sink import Sink, running_sink
@@ -226,12 +227,12 @@ async def test_a_tag_that_moved_upstream_is_told_with_both_digests(site: Site, s
 async def test_events_outlive_the_server_that_could_not_deliver_them(
     tmp_path: Path, hub: SimulatedHub
 ) -> None:
-    async with running_sink() as sink:
-        dead = webhooks(sink)
+    port = free_port()
+    dead = webhooks(Sink(port=port))
     async with running_site(tmp_path, hub, dead) as site:
         await Pusher(site.mirror, "app").push("v1", IMAGE)
         assert (await site.mirror.get(manifest_path("1"))).status == 200
-    async with running_sink(port=sink.port) as sink:
+    async with running_sink(port=port) as sink:
         async with running_site(tmp_path, hub, dead) as site:
             # What failed before is not tried at once again.
             site.mirror.clock.advance(timedelta(hours=1))

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from tests.life.process import Nursery, Server, order, running_server
+from tests.ports import free_port
 from tests.simulated_hub import digest_of
 from tests.webhooks.sink import Reception, Sink, running_sink
 
@@ -48,8 +49,8 @@ def data(tmp_path: Path) -> Path:
 
 
 async def test_killed_before_anything_was_delivered(nursery: Nursery, data: Path) -> None:
-    async with running_sink() as gone:
-        settings = told(gone)
+    gone = Sink(port=free_port())
+    settings = told(gone)
     async with aiohttp.ClientSession() as client, running_sink() as sink:
         async with running_server(nursery, order(data, settings)) as server:
             pushed = [await push(client, server, number) for number in range(3)]

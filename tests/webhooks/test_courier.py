@@ -18,6 +18,7 @@ from mirror.ports.events import DeliveryFailed
 from mirror.webhooks.courier import HttpCourier, WebhookSettings
 from mirror.webhooks.envelope import render
 from tests.conformance.events import MOUNTED, MOVED
+from tests.ports import free_port
 from tests.webhooks.sink import Manner, Reception, Sink, running_sink
 from tests.world import START, SettableClock
 
@@ -180,9 +181,7 @@ async def test_an_answer_without_an_end_is_not_read(sink: Sink, post: HttpCourie
 
 
 async def test_whoever_does_not_listen_is_a_failure(clock: SettableClock) -> None:
-    async with running_sink() as sink:
-        url = sink.url
-    post = courier(url, clock)
+    post = courier(Sink(port=free_port()).url, clock)
     assert str(await failure(post)) == "no connection (Connection refused)"
     await post.close()
 
