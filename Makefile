@@ -5,7 +5,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: serve test check format clients bench lock clean
+.PHONY: serve test check format clients histories bench lock clean
 
 serve: $(VENV)/.runtime
 	$(BIN)/mirror serve --config mirror.yaml
@@ -27,6 +27,10 @@ format: $(VENV)/.development
 # Real dockerd, containerd, podman and skopeo; installs them where the system is Debian.
 clients: $(VENV)/.development
 	tests/clients/run
+
+# Random histories of pushes, pulls, deletions, evictions and collections: hours, for releases.
+histories: $(VENV)/.development
+	MIRROR_HISTORIES=100000 $(BIN)/pytest tests/registry/test_collection_histories.py
 
 bench: $(VENV)/.development
 	$(BIN)/python -m bench
