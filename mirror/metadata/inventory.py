@@ -13,6 +13,7 @@ from sqlalchemy import (
     and_,
     exists,
     func,
+    literal_column,
     or_,
     select,
     tuple_,
@@ -57,19 +58,19 @@ def totals(connection: Connection) -> Totals:
     stored = connection.execute(
         select(func.count().label("blobs"), func.coalesce(func.sum(blobs.c.size), 0).label("bytes"))
     ).one()
-    held = connection.execute(
-        select(
-            func.count(manifests.c.digest.distinct()).label("manifests"),
-            func.count(manifests.c.repository_id.distinct()).label("repositories"),
-        )
-    ).one()
     return Totals(
         blobs=stored.blobs,
         bytes=int(stored.bytes),
-        manifests=held.manifests,
-        repositories=held.repositories,
+        manifests=_count_distinct(connection, manifests.c.digest),
+        repositories=_count_distinct(connection, manifests.c.repository_id),
         hosted_bytes=_hosted_bytes(connection),
     )
+
+
+def _count_distinct(connection: Connection, column: ColumnElement[Any]) -> int:
+    """Along an index. Counted together, the database would collect the values of both first."""
+    values = select(column).distinct().subquery()
+    return connection.scalar(select(func.count()).select_from(values)) or 0
 
 
 def _hosted_bytes(connection: Connection) -> int:
@@ -79,11 +80,8 @@ def _hosted_bytes(connection: Connection) -> int:
         .join(repositories, repositories.c.id == manifests.c.repository_id)
         .where(repositories.c.upstream == HOSTED, manifest_references.c.kind.in_(NEEDS))
     )
-    linked = (
-        select(blob_links.c.digest_id)
-        .join(repositories, repositories.c.id == blob_links.c.repository_id)
-        .where(repositories.c.upstream == HOSTED)
-    )
+    # Word for word as in the index, which holds the links of hosted repositories alone.
+    linked = select(blob_links.c.digest_id).where(blob_links.c.linked_at > literal_column("0"))
     kept = union(needed, linked).subquery()
     total = connection.scalar(
         select(func.sum(blobs.c.size)).join(kept, kept.c.digest_id == blobs.c.digest_id)
