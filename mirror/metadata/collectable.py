@@ -37,11 +37,12 @@ def is_dead_blob() -> Sequence[ColumnElement[bool]]:
 
 def is_aged_link() -> Sequence[ColumnElement[bool]]:
     """Of a row of ``blob_links``: a hosted repository's, and not renewed."""
-    return (
-        # Word for word as in the index, which holds the hosted ones alone.
-        blob_links.c.linked_at > literal_column("0"),
-        blob_links.c.linked_at <= _unless_after,
-    )
+    return (is_hosted_link(), blob_links.c.linked_at <= _unless_after)
+
+
+def is_hosted_link() -> ColumnElement[bool]:
+    """Of a row of ``blob_links``. Word for word as in the index that holds those alone."""
+    return blob_links.c.linked_at > literal_column("0")
 
 
 def is_unexplained_link() -> ColumnElement[bool]:

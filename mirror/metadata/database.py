@@ -32,6 +32,14 @@ class Database:
     ) -> T:
         return await self.writer.run(lambda connection: work(connection, *args, **kwargs))
 
+    async def write_much(
+        self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Statements that take long: nobody else's are made to wait for their commit."""
+        return await self.writer.run(
+            lambda connection: work(connection, *args, **kwargs), alone=True
+        )
+
     async def read(
         self, work: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:

@@ -13,20 +13,20 @@ from sqlalchemy import (
     and_,
     exists,
     func,
-    literal_column,
     or_,
     select,
     tuple_,
     union,
 )
 
+from mirror.metadata.collectable import is_hosted_link
 from mirror.metadata.image_contents import Contents, read_contents
 from mirror.metadata.listing import Place, parse_place, place_of
 from mirror.metadata.repositories import repository_from
 from mirror.metadata.schema import (
     CHILD,
     HOSTED,
-    NEEDS,
+    SELF,
     blob_links,
     blobs,
     digests,
@@ -74,15 +74,15 @@ def _count_distinct(connection: Connection, column: ColumnElement[Any]) -> int:
 
 
 def _hosted_bytes(connection: Connection) -> int:
-    needed = (
+    """Of manifests, and of what is linked: that is all they refer to."""
+    own = (
         select(manifest_references.c.child_id.label("digest_id"))
         .join(manifests, manifests.c.id == manifest_references.c.manifest_id)
         .join(repositories, repositories.c.id == manifests.c.repository_id)
-        .where(repositories.c.upstream == HOSTED, manifest_references.c.kind.in_(NEEDS))
+        .where(repositories.c.upstream == HOSTED, manifest_references.c.kind == SELF)
     )
-    # Word for word as in the index, which holds the links of hosted repositories alone.
-    linked = select(blob_links.c.digest_id).where(blob_links.c.linked_at > literal_column("0"))
-    kept = union(needed, linked).subquery()
+    linked = select(blob_links.c.digest_id).where(is_hosted_link())
+    kept = union(own, linked).subquery()
     total = connection.scalar(
         select(func.sum(blobs.c.size)).join(kept, kept.c.digest_id == blobs.c.digest_id)
     )

@@ -134,7 +134,7 @@ class SqlMetadata:
         blobs: Sequence[Digest],
         unless_used_after: datetime,
     ) -> Sequence[BlobRecord]:
-        return await self._database.write(eviction.evict, manifests, blobs, unless_used_after)
+        return await self._database.write_much(eviction.evict, manifests, blobs, unless_used_after)
 
     async def totals(self) -> Totals:
         return await self._database.scan(inventory.totals)
@@ -196,7 +196,7 @@ class SqlMetadata:
     async def collect_blobs(
         self, digests: Sequence[Digest], unless_after: datetime
     ) -> Sequence[BlobRecord]:
-        return await self._database.write(collection.collect_blobs, digests, unless_after)
+        return await self._database.write_much(collection.collect_blobs, digests, unless_after)
 
     async def collect_links(self, unless_after: datetime, limit: int) -> int:
         """Looks for them a slice at a time; nobody who writes waits for that."""

@@ -5,6 +5,7 @@ every second, so that no pull waits; a crash loses at most those.
 """
 
 import asyncio
+import itertools
 import logging
 import uuid
 from collections import Counter
@@ -77,7 +78,8 @@ class Events:
         self._wanted: LRUCache[tuple[EventAction, Repository], tuple[str, ...]] = LRUCache(
             MOST_REMEMBERED
         )
-        self._gathered: list[Addressed] = []
+        self._gathered: dict[int, Addressed] = {}
+        self._numbers = itertools.count()
         self._missed: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self.gathers = any(EventAction.PULL in each.actions for each in subscriptions)
@@ -124,12 +126,12 @@ class Events:
             asker,
             self._source,
         )
-        self._gathered += [Addressed(endpoint, event) for endpoint in endpoints]
+        self._gather([Addressed(endpoint, event) for endpoint in endpoints])
 
     @property
     def gathered(self) -> Sequence[Addressed]:
         """What a crash would lose."""
-        return self._gathered
+        return list(self._gathered.values())
 
     async def flush(self) -> None:
         """Queue the pulls gathered so far. Nothing is lost when it fails. Raises MetadataError."""
@@ -160,25 +162,39 @@ class Events:
         return endpoints
 
     async def _queue(self, events: Sequence[Addressed]) -> None:
-        """Behind the pulls that came before."""
-        async with self._turn:
-            if self._missed:
-                missed, self._missed = self._missed, Counter()
-                self._ports.arrived({}, missed)
-            before = len(self._gathered)
-            while before > PORTION:
-                await self._write(self._gathered[:PORTION], [])
-                before -= PORTION
-            await self._write(self._gathered[:before], events)
+        """Behind what came before. Whoever waits meanwhile shares the next write."""
+        own = self._gather(events)
+        last = next(reversed(self._gathered), None)
+        try:
+            async with self._turn:
+                self._tell_missed()
+                while last in self._gathered:
+                    await self._write()
+        except BaseException:
+            # Whoever hears of a failure does not count on them.
+            for number in own:
+                self._gathered.pop(number, None)
+            raise
 
-    async def _write(self, gathered: Sequence[Addressed], events: Sequence[Addressed]) -> None:
-        """``gathered`` are the oldest, which are forgotten once they are written."""
-        portion = [*gathered, *events]
-        if not portion:
-            return
-        dropped = await self._ports.queue.enqueue(portion, self._capacity, self._ports.clock.now())
-        del self._gathered[: len(gathered)]
-        self._ports.arrived(Counter(each.endpoint for each in portion), dropped)
+    def _gather(self, events: Sequence[Addressed]) -> Sequence[int]:
+        """Their numbers, which are greater than all before them."""
+        own = [next(self._numbers) for _ in events]
+        self._gathered.update(zip(own, events, strict=True))
+        return own
+
+    async def _write(self) -> None:
+        """The oldest, which are forgotten once they are written."""
+        portion = dict(itertools.islice(self._gathered.items(), PORTION))
+        events = list(portion.values())
+        dropped = await self._ports.queue.enqueue(events, self._capacity, self._ports.clock.now())
+        for number in portion:
+            self._gathered.pop(number, None)
+        self._ports.arrived(Counter(each.endpoint for each in events), dropped)
+
+    def _tell_missed(self) -> None:
+        if self._missed:
+            missed, self._missed = self._missed, Counter()
+            self._ports.arrived({}, missed)
 
 
 def _id_of(move: Move) -> str:

@@ -157,12 +157,8 @@ def _services(
 ) -> Services:
     housekeeping, using = Housekeeping(ports), InUse()
     blobs = _blobs(ports, metadata, registries, housekeeping)
-    protections = (
-        unreachable_upstreams(registries.frozen),
-        in_use(lambda digest: digest in using or blobs.is_filling(digest)),
-        used_just_now(ports.usage),
-    )
-    housekeeping.evict_with(_eviction(ports, metadata, housekeeping, protections))
+    busy = in_use(lambda digest: digest in using or blobs.is_filling(digest))
+    housekeeping.evict_with(_eviction(ports, metadata, registries, housekeeping, busy))
     hosting = _hosting(ports, metadata, registries, blobs, immutable)
     uploads = _uploads(ports, metadata, housekeeping)
     housekeeping.sweep_with(uploads.sweep)
@@ -193,9 +189,11 @@ def _services(
 def _eviction(
     ports: HousekeepingPorts,
     metadata: CachedMetadata,
+    registries: ProxiedRegistries,
     housekeeping: Housekeeping,
-    protections: Sequence[Protection],
+    busy: Protection,
 ) -> Eviction:
+    unreachable = unreachable_upstreams(registries.frozen)
     return Eviction(
         EvictionPorts(
             facts=metadata,
@@ -203,7 +201,7 @@ def _eviction(
             custody=ports.custody,
             clock=ports.clock,
             statistics=ports.statistics,
-            protections=protections,
+            protections=(unreachable, busy, used_just_now(ports.usage)),
             flush=housekeeping.flush,
             removed=housekeeping.removed,
         )

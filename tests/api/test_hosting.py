@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from multidict import CIMultiDictProxy
 
 from mirror.oci.digest import digest_of
 from tests.api.pushing import Pusher
@@ -122,6 +123,7 @@ async def test_tags_can_come_as_parameters(pusher: Pusher) -> None:
     reply = await pusher.put(IMAGE.digest, IMAGE, tags=tags)
 
     assert reply.status == 201
+    assert isinstance(reply.headers, CIMultiDictProxy)
     assert reply.headers.getall("OCI-Tag") == tags
     for tag in tags:
         assert (await pusher.head(f"manifests/{tag}")).status == 200

@@ -4,6 +4,7 @@ The suite is started by ``tests/clients/run``, which gives it a network, process
 hosts file of its own. Where CI is set, what would be skipped fails (see ``tests/requirements.py``).
 """
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -14,7 +15,8 @@ import pytest
 import trustme
 
 from tests.clients.client import Client
-from tests.clients.docker import Docker
+from tests.clients.container_image import build_image
+from tests.clients.docker import Docker, Dockerd
 from tests.clients.mirror_server import OTHER, MirrorServer, upstream
 from tests.clients.relay import relayed
 from tests.clients.workshop import CLIENTS, Workshop
@@ -44,6 +46,16 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, authority: trustme.CA) ->
     authority.cert_pem.write_to_path(str(certificates))
     with contextlib.ExitStack() as stack:
         yield Workshop(folder, certificates, stack)
+
+
+@pytest.fixture(scope="session")
+def engine(workshop: Workshop) -> Iterator[Dockerd]:
+    """A daemon with a bridge, as everybody has, and with the image ``mirror``."""
+    with workshop.other_dockerd("bridged") as dockerd:
+        docker = Docker(dockerd, workshop.folder / "building")
+        # The fixture is not async because it outlives the loop of a test.
+        asyncio.run(build_image(docker, workshop.folder / "context"))
+        yield dockerd
 
 
 @pytest.fixture

@@ -3,8 +3,7 @@
 import asyncio
 import json
 import os
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -13,12 +12,9 @@ import pytest
 from tests.clients.client import pulled
 from tests.clients.docker import Docker, Dockerd
 from tests.clients.images import make_sample, push
-from tests.clients.mirror_server import REPOSITORY
 from tests.clients.relay import relayed
-from tests.clients.workshop import Workshop
 from tests.simulated_hub import SimulatedHub
 
-NOT_SENT = shutil.ignore_patterns(".git", ".venv", ".hypothesis", ".*_cache", "__pycache__")
 HELLO = "docker.io/library/hello:1"
 NAME = "registry"
 USER = 1000
@@ -26,45 +22,11 @@ HEALTHY_WITHIN = 60.0
 SOON = ("--health-interval", "1s")
 """Options for those who do not wait for the first check as everybody does."""
 
-
-def prepared(variable: str) -> str:
-    path = os.environ.get(variable)
-    if path is None:
-        pytest.skip("what the image is built from could not be fetched")
-    return path
-
-
-@pytest.fixture(scope="module")
-def engine(workshop: Workshop) -> Iterator[Dockerd]:
-    """A daemon with a bridge, as everybody has."""
-    with workshop.other_dockerd("bridged") as dockerd:
-        yield dockerd
-
-
-@pytest.fixture(scope="module")
-def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository, with wheels: the build reaches no index."""
-    folder = tmp_path_factory.mktemp("image") / "context"
-    shutil.copytree(REPOSITORY, folder, ignore=NOT_SENT)
-    shutil.copytree(prepared("CLIENTS_WHEELS"), folder / "wheels")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def built(engine: Dockerd, context: Path) -> None:
-    """The image ``mirror``; the fixture is not async because it outlives the loop of a test."""
-    docker = Docker(engine, context.parent)
-    options = ("--build-arg", "BASE_IMAGE=base", "--network", "none", "--tag", "mirror")
-
-    async def build() -> None:
-        (await docker.command("import", prepared("CLIENTS_BASE"), "base")).checked()
-        (await docker.command("build", *options, str(context))).checked()
-
-    asyncio.run(build())
+pytestmark = pytest.mark.timeout(300)  # The first one builds the image.
 
 
 @pytest.fixture
-async def docker(built: None, engine: Dockerd, tmp_path: Path) -> AsyncIterator[Docker]:  # noqa: ARG001 - the image has to be there
+async def docker(engine: Dockerd, tmp_path: Path) -> AsyncIterator[Docker]:
     docker = Docker(engine, tmp_path)
     yield docker
     containers = (await docker.command("ps", "-aq")).checked().output.split()

@@ -92,9 +92,10 @@ def pushes(draw: st.DrawFn) -> Push:
 async def snapshot(store: Facts) -> tuple[object, ...]:
     """All that can be listed, in an order that does not depend on the adapter."""
     idle = await idle_manifests(store, 3)
+    unneeded = await idle_blobs(store, 2)
     return (
         sorted(idle, key=lambda entry: (str(entry.repository), str(entry.descriptor.digest))),
-        await idle_blobs(store, 2),
+        sorted(unneeded, key=lambda entry: str(entry.blob.digest)),
         await store.totals(),
         await store.list_repositories(None, 10),
         await store.list_repositories("docker", 2, hosted_only=True),

@@ -87,9 +87,12 @@ async def snapshot(store: MetadataStore) -> tuple[object, ...]:
     """All that can be listed, in an order that does not depend on the adapter."""
     idle = await idle_manifests(store, 3)
     assert [entry.last_used_at for entry in idle] == sorted(entry.last_used_at for entry in idle)
+    unneeded = await idle_blobs(store, 2)
+    moments = [entry.last_used_at for entry in unneeded]
+    assert moments == sorted(moments), "of the same moment, in whatever order"
     return (
         sorted(idle, key=lambda entry: (str(entry.repository), str(entry.descriptor.digest))),
-        await idle_blobs(store, 2),
+        sorted(unneeded, key=lambda entry: str(entry.blob.digest)),
         await images(store, None, 3),
         await store.totals(),
         await store.load_counters(),

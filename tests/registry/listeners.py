@@ -1,5 +1,6 @@
 """Endpoints of which tests say what they take, and queues that fail when they are told to."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -30,17 +31,22 @@ def subscription(
 
 
 class TroubledQueue(MemoryEventQueue):
-    """As ``MemoryEventQueue`` while ``is_full`` is false. ``writes``: what each of them added."""
+    """As ``MemoryEventQueue`` while ``is_full`` is false, and nothing is added while the ``gate``
+    is shut. ``writes``: how many events each of them added.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.is_full = False
         self.writes: list[int] = []
         self.bell = Bell()
+        self.gate = asyncio.Event()
+        self.gate.set()
 
     async def enqueue(
         self, events: Sequence[Addressed], capacity: Mapping[str, int], queued_at: datetime
     ) -> Mapping[str, int]:
+        await self.gate.wait()
         self._check()
         self.writes.append(len(events))
         dropped = await super().enqueue(events, capacity, queued_at)

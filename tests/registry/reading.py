@@ -9,6 +9,7 @@ from mirror.oci.digest import Digest
 from mirror.ports.blobs import FileSlice, OpenBlob, Piece
 from mirror.registry.answer import BlobAnswer
 from mirror.registry.blobs import Blobs
+from mirror.registry.routed import RoutedBlobs
 from mirror.registry.routing import Route
 from tests.simulated_hub.bell import Bell
 
@@ -108,7 +109,7 @@ def must_be_open(answer: BlobAnswer) -> OpenBlob:
 
 
 async def begin(
-    blobs: Blobs,
+    blobs: Blobs | RoutedBlobs,
     route: Route,
     digest: Digest,
     part: tuple[int, int] | None = None,
@@ -121,6 +122,6 @@ async def begin(
     return Reading(must_be_open(answer), start, stop, paused=paused)
 
 
-async def fetch(blobs: Blobs, route: Route, digest: Digest) -> bytes:
+async def fetch(blobs: Blobs | RoutedBlobs, route: Route, digest: Digest) -> bytes:
     """The whole blob, as a client that gets everything."""
     return await (await begin(blobs, route, digest)).complete()

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from mirror.oci.digest import digest_of
+from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import Descriptor
 from mirror.oci.media_type import OCI_MANIFEST
 from mirror.oci.reference import RepositoryName, Tag
@@ -235,6 +235,62 @@ async def test_everything_at_once_is_written_once() -> None:
     changes = [office.events.announce([tag_deleted(APP, V1)], ASKER) for _ in range(20)]
     await asyncio.gather(*changes, *(office.events.flush() for _ in range(5)))
     assert len(await heard(office)) == 23
+
+
+async def begun(office: Office, *digests: Digest) -> list[asyncio.Task[None]]:
+    """Deletions of these, as far as each gets by itself."""
+    tasks = [
+        asyncio.create_task(office.events.announce([manifest_deleted(APP, digest)], ASKER))
+        for digest in digests
+    ]
+    await asyncio.sleep(0)
+    return tasks
+
+
+def digest(number: int) -> Digest:
+    return digest_of(str(number).encode())
+
+
+async def test_who_waits_for_a_write_shares_the_next_one_in_order() -> None:
+    office = await open_office(subscription("ci"))
+    office.queue.gate.clear()
+    tasks = await begun(office, *map(digest, range(20)))
+    pull(office)
+    office.queue.gate.set()
+    await asyncio.gather(*tasks)
+    assert office.queue.writes == [1, 20]
+    deleted = [event.target.digest for event in await heard(office)]
+    assert deleted == [*map(digest, range(20)), IMAGE.digest]
+
+
+async def test_who_leaves_while_others_write_takes_nothing_with_him() -> None:
+    """Whether what he wanted to be told is told is up to the moment; all others are, once."""
+    office = await open_office(subscription("ci"))
+    office.queue.gate.clear()
+    first, second, third = await begun(office, *map(digest, range(3)))
+    second.cancel()
+    await asyncio.wait({second})
+    first.cancel()
+    await asyncio.wait({first})
+    (fourth,) = await begun(office, digest(3))
+    office.queue.gate.set()
+    await asyncio.gather(third, fourth)
+    told = [event.target.digest for event in await heard(office)]
+    assert [each for each in told if each in {digest(2), digest(3)}] == [digest(2), digest(3)]
+    assert office.events.gathered == []
+
+
+async def test_who_cannot_be_served_is_told_and_the_next_one_is_not_held_up() -> None:
+    office = await open_office(subscription("ci"))
+    office.queue.gate.clear()
+    tasks = await begun(office, *map(digest, range(3)))
+    office.queue.is_full = True
+    office.queue.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [MetadataError] * 3
+    office.queue.is_full = False
+    await office.events.announce([manifest_deleted(APP, digest(3))], ASKER)
+    assert [event.target.digest for event in await heard(office)] == [digest(3)]
 
 
 async def test_what_was_gathered_is_written_soon() -> None:

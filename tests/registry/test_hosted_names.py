@@ -157,8 +157,8 @@ async def test_a_blob_that_only_the_upstream_has_is_not_promised(house: House) -
 async def test_blobs_that_were_pulled_are_promised_and_taken_over(house: House) -> None:
     await pull(house)
     for text in OTHER.blobs:
-        answer = await house.hosting.blobs.head(TO_NGINX, parse_digest(text))
-        assert answer.handling.result is Result.HIT
+        head = await house.hosting.blobs.head(TO_NGINX, parse_digest(text))
+        assert head.handling.result is Result.HIT
     house.hub.asked.clear()
 
     with pytest.raises(ContentMissing):

@@ -9,11 +9,11 @@ from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import Descriptor, References
 from mirror.ports.blobs import DigestMismatch, Space, StorageError, StorageFull
 from mirror.ports.clock import Clock
+from mirror.ports.hosting import Facts
 from mirror.ports.metadata import (
     BlobRecord,
     IdleManifest,
     MetadataError,
-    MetadataStore,
     Totals,
     Use,
 )
@@ -30,7 +30,7 @@ async def _nothing() -> None:
 class TroubledFacts(CachedMetadata):
     """``failing`` names methods that raise; hooks run before what they are named after."""
 
-    def __init__(self, facts: MetadataStore | None = None) -> None:
+    def __init__(self, facts: Facts | None = None) -> None:
         super().__init__(facts or MemoryMetadata())
         self.failing: set[str] = set()
         self.before_evict: Hook = _nothing

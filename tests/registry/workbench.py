@@ -12,7 +12,7 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest
 from mirror.oci.reference import RepositoryName, Tag
 from mirror.ports.blobs import BlobStore
-from mirror.ports.metadata import MetadataStore
+from mirror.ports.hosting import Facts
 from mirror.ports.repository import Repository
 from mirror.ports.upstream import Upstream
 from mirror.registry.blobs import BlobPorts, Blobs
@@ -60,7 +60,7 @@ class Ground:
 
     clock: SettableClock
     store: BlobStore
-    facts: MetadataStore
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
