@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Connection, bindparam, func, select
 from mirror.metadata.collectable import is_dead_blob
 from mirror.metadata.columns import PlainText
 from mirror.metadata.last_use import SLICE
-from mirror.metadata.removal import remove_blobs
+from mirror.metadata.removal import removal_if, remove_blobs
 from mirror.metadata.schema import PROXIED_LINK, blob_links, blobs, digests
 from mirror.oci.digest import Digest
 from mirror.ports.hosting import DeadBlob
@@ -43,6 +43,7 @@ _list_dead = (
     .order_by(digests.c.digest)
     .limit(_limit)
 )
+_COLLECT = removal_if(*is_dead_blob())
 
 
 def list_dead_blobs(
@@ -72,4 +73,4 @@ def list_dead_blobs(
 def collect_blobs(
     connection: Connection, wanted: Sequence[Digest], unless_after: datetime
 ) -> Sequence[BlobRecord]:
-    return remove_blobs(connection, wanted, is_dead_blob(), {"unless_after": unless_after})
+    return remove_blobs(connection, wanted, _COLLECT, {"unless_after": unless_after})

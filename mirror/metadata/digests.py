@@ -66,10 +66,12 @@ def ensure_digests(connection: Connection, wanted: Collection[Digest]) -> dict[D
 def forget_unused(connection: Connection, ids: Sequence[int]) -> None:
     """Remove those of them that are neither stored nor linked nor referred to any more."""
     for some in in_parts(ids):
-        connection.execute(delete(digests).where(digests.c.id.in_(some), *_is_unused))
+        connection.execute(_FORGET, {"ids": some})
 
 
-_is_unused = (
+_ids: BindParameter[list[int]] = bindparam("ids", expanding=True)
+_FORGET = delete(digests).where(
+    digests.c.id.in_(_ids),
     ~exists(blobs.c.digest_id).where(blobs.c.digest_id == digests.c.id),
     ~exists(blob_links.c.digest_id).where(blob_links.c.digest_id == digests.c.id),
     ~exists(manifest_references.c.kind).where(manifest_references.c.child_id == digests.c.id),

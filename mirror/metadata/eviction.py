@@ -3,16 +3,30 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import Connection, select
+from sqlalchemy import BindParameter, Connection, bindparam, select, type_coerce
 
+from mirror.metadata.columns import PlainText, Time
 from mirror.metadata.evictable import is_evictable_blob, is_evictable_manifest
 from mirror.metadata.manifests import remove_manifests
 from mirror.metadata.parts import in_parts
-from mirror.metadata.removal import remove_blobs
+from mirror.metadata.removal import removal_if, remove_blobs
 from mirror.metadata.repositories import repository_from
 from mirror.metadata.schema import blobs, manifests, repositories
 from mirror.oci.digest import Digest
 from mirror.ports.metadata import BlobRecord, IdleManifest
+
+_unless_after: BindParameter[datetime] = bindparam("unless_after", type_=Time)
+_texts: BindParameter[list[str]] = bindparam("texts", expanding=True)
+_FIND_MANIFESTS = (
+    select(manifests.c.id, manifests.c.digest, repositories.c.upstream, repositories.c.name)
+    .join(repositories, repositories.c.id == manifests.c.repository_id)
+    .where(
+        type_coerce(manifests.c.digest, PlainText).in_(_texts),
+        manifests.c.last_used_at <= _unless_after,
+        *is_evictable_manifest(),
+    )
+)
+_EVICT = removal_if(blobs.c.last_used_at <= _unless_after, *is_evictable_blob())
 
 
 def evict(
@@ -23,8 +37,7 @@ def evict(
 ) -> Sequence[BlobRecord]:
     for some in in_parts(idle):
         _remove_manifests(connection, some, unless_used_after)
-    may_go = (blobs.c.last_used_at <= unless_used_after, *is_evictable_blob())
-    return remove_blobs(connection, digests, may_go)
+    return remove_blobs(connection, digests, _EVICT, {"unless_after": unless_used_after})
 
 
 def _remove_manifests(
@@ -32,13 +45,8 @@ def _remove_manifests(
 ) -> None:
     wanted = {(entry.repository, entry.descriptor.digest) for entry in idle}
     found = connection.execute(
-        select(manifests.c.id, manifests.c.digest, repositories.c.upstream, repositories.c.name)
-        .join(repositories, repositories.c.id == manifests.c.repository_id)
-        .where(
-            manifests.c.digest.in_({digest for _, digest in wanted}),
-            manifests.c.last_used_at <= unless_used_after,
-            *is_evictable_manifest(),
-        )
+        _FIND_MANIFESTS,
+        {"texts": [str(digest) for _, digest in wanted], "unless_after": unless_used_after},
     )
     ids = [
         row.id for row in found if (repository_from(row.upstream, row.name), row.digest) in wanted

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-_PARAMETERS = 500
+_PARAMETERS = 1000
 
 
 def in_parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -33,6 +33,9 @@ from mirror.ports.metadata import MetadataError
 PATIENCE = timedelta(seconds=5)
 """How long to wait for another process that holds the file. Ours holds it in one place only."""
 
+# Otherwise a statement that changes many rows first writes their pages to a file, to undo it alone.
+_IN_MEMORY = "temp_store=MEMORY"
+
 # FULL: a push that was acknowledged survives a power cut. Fills need not, but they share the file,
 # and a commit costs one fsync. The other limits keep the WAL and the memory small.
 _WRITER_PRAGMAS = (
@@ -40,8 +43,9 @@ _WRITER_PRAGMAS = (
     "wal_autocheckpoint=2000",
     "journal_size_limit=67108864",
     "cache_size=-65536",
+    _IN_MEMORY,
 )
-_READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0", "cache_size=-8192")
+_READER_PRAGMAS = ("query_only=ON", "wal_autocheckpoint=0", "cache_size=-8192", _IN_MEMORY)
 
 _BEGIN_WRITING = "BEGIN IMMEDIATE"
 _BEGIN_READING = "BEGIN"

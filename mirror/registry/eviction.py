@@ -43,14 +43,20 @@ Protection = Callable[[Idle], str | None]
 class Portions:
     """How much at a time, in victims: a plan for a million rows must not fill the memory.
 
-    A ``round`` is planned before it is removed, a ``batch`` is removed in one transaction. A
-    report names ``named``; the others are counted. A ``page`` is so many rows of a scan.
+    A ``round`` is planned before it is removed. A ``batch`` of blobs, or the fifth part of it of
+    manifests, is removed in one transaction, for which whoever else writes has to wait. A report
+    names ``named``; the others are counted. A ``page`` is so many rows of a scan.
     """
 
     round: int = 10_000
-    batch: int = 2000
+    batch: int = 1000
     named: int = 1000
     page: int = PAGE
+
+    @property
+    def manifests(self) -> int:
+        """In one transaction: each is some twenty rows with its tags, references and links."""
+        return max(self.batch // 5, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +243,11 @@ class Eviction:
         # since, and an image's layers have later ones than itself.
         is_present = plan.last.last_used_at <= begun_at
         unless_used_after = begun_at if is_present else _END_OF_TIME
-        for manifests in self._batches(plan.manifests):
+        for manifests in _batches(plan.manifests, self._portions.manifests):
             await self._evict(self._unprotected(manifests), (), unless_used_after)
         unneeded = [idle.blob.digest for idle in self._unprotected(plan.unneeded)]
         freed = 0
-        for blobs in self._batches([*plan.blobs, *unneeded]):
+        for blobs in _batches([*plan.blobs, *unneeded], self._portions.batch):
             with self._ports.custody.leaving(blobs) as free:
                 freed += await self._remove(await self._evict((), free, unless_used_after))
         return freed
@@ -273,6 +279,6 @@ class Eviction:
         self._ports.statistics.counted("evicted", count=len(sizes))
         return sum(sizes)
 
-    def _batches(self, items: Sequence[T]) -> list[Sequence[T]]:
-        size = self._portions.batch
-        return [items[start : start + size] for start in range(0, len(items), size)]
+
+def _batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
