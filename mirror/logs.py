@@ -142,7 +142,7 @@ def start_logging(writer: LineWriter, level: str, *, text: bool) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     # Both narrate every step at INFO.
-    for name in ("alembic", "aiohttp.access", "asyncio", "aiosqlite"):
+    for name in ("alembic", "aiohttp.access", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
