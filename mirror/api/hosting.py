@@ -15,8 +15,8 @@ from mirror.api.body import read_body
 from mirror.api.errors import error_response
 from mirror.api.headers import API_VERSION
 from mirror.api.manifests import PREPARED
-from mirror.api.path import ResourcePath
-from mirror.api.request import namespace_header, namespaces
+from mirror.api.path import Resource, ResourcePath
+from mirror.api.request import CONCERNED, Concern, namespace_header, namespaces
 from mirror.api.services import SERVICES
 from mirror.oci.digest import is_digest_like, parse_digest
 from mirror.oci.errors import TagInvalid
@@ -96,6 +96,7 @@ def hosted_repository(request: web.Request, path: ResourcePath, action: Action) 
 
     The name is judged first: that it cannot be changed is true for everybody.
     """
+    request[CONCERNED] = Concern(None, "manifest" if path.resource is Resource.MANIFEST else "blob")
     repository = request.app[SERVICES].router.hosted(
         path.name, namespaces(request), deleting=action is Action.DELETE
     )
