@@ -205,7 +205,12 @@ async def mirror_of_cells(
 
 
 async def prefill(mirror: Mirror, cell: Cell) -> None:
-    assert is_right(cell, await ask(mirror, cell, "GET"), "GET")
+    """Until it is here: a client may have all of a download that is not put away yet."""
+    did = ""
+    while not did.startswith("mirror; hit"):
+        heard = await ask(mirror, cell, "GET")
+        assert is_right(cell, heard, "GET")
+        did = heard.header("Cache-Status")
 
 
 async def all_of(work: Iterable[Coroutine[None, None, object]]) -> None:
