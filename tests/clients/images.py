@@ -1,6 +1,8 @@
 """Images that clients can pull, unpack and run, and that tell when run what they contain."""
 
+import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -82,3 +84,15 @@ def make_sample(shape: Shape = "oci-index", seed: str = "content", size: int = S
 def push(hub: SimulatedHub, name: str, sample: Sample) -> None:
     """As tag 1."""
     hub.push(name, "1", sample.content)
+
+
+def make_context(folder: Path, content: bytes, command: Sequence[str] = PROGRAM) -> Path:
+    """What ``docker build`` makes an image of that nobody else has."""
+    folder.mkdir()
+    files = "COPY busybox /bin/busybox\nCOPY content /content"
+    (folder / "Dockerfile").write_text(f"FROM scratch\n{files}\nCMD {json.dumps(command)}\n")
+    (folder / "content").write_bytes(content)
+    program = folder / "busybox"
+    program.write_bytes(busybox())
+    program.chmod(0o755)
+    return folder

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import pytest
 
 from tests.clients.client import pulled
 from tests.clients.docker import Docker, Dockerd
-from tests.clients.images import make_sample, push
+from tests.clients.documentation import documented_command
+from tests.clients.images import make_context, make_sample, push
+from tests.clients.mirror_server import HOST
 from tests.clients.relay import relayed
 from tests.simulated_hub import SimulatedHub
 
+APP = f"{HOST}/app:1"
 HELLO = "docker.io/library/hello:1"
 NAME = "registry"
 USER = 1000
@@ -32,7 +36,8 @@ async def docker(engine: Dockerd, tmp_path: Path) -> AsyncIterator[Docker]:
     containers = (await docker.command("ps", "-aq")).checked().output.split()
     if containers:
         (await docker.command("rm", "-fv", *containers)).checked()
-    await docker.command("rmi", "-f", "hello:1")
+    await docker.command("volume", "rm", NAME)
+    await docker.command("rmi", "-f", "hello:1", APP)
 
 
 @pytest.fixture
@@ -57,6 +62,10 @@ async def run_mirror(docker: Docker, *options: str) -> None:
     """The README's command, with more options, until it is healthy."""
     command = ("run", "-d", "-p", "5000:5000", "--name", NAME, *options, "mirror")
     (await docker.command(*command)).checked()
+    await healthy(docker)
+
+
+async def healthy(docker: Docker) -> None:
     async with asyncio.timeout(HEALTHY_WITHIN):
         while (state := await inspected(docker, ".State.Health.Status")) == "starting":  # noqa: ASYNC110 - nothing tells of a state
             await asyncio.sleep(0.2)
@@ -95,6 +104,18 @@ async def test_in_the_place_of_the_registry_image(
     (await docker.command("rm", NAME)).checked()
     await run_mirror(docker, *SOON, "-v", f"{folder}:/var/lib/registry", *upstream)
     assert await pulled(docker, HELLO) == sample.told
+
+
+async def test_pushed_to_from_the_same_machine(docker: Docker, tmp_path: Path) -> None:
+    """The server sees the gateway of the bridge, which is documented as trusted."""
+    run = documented_command("docker.md", "docker run -d -p 5000:5000 --name registry -v registry:")
+    (await docker.command(*run[1:])).checked()
+    await healthy(docker)
+    context = make_context(tmp_path / "context", b"pushed")
+    (await docker.command("build", "--tag", APP, str(context))).checked()
+    (await docker.command("push", APP)).checked()
+    (await docker.command("rmi", "-f", APP)).checked()
+    assert await pulled(docker, APP) == sha256(b"pushed").hexdigest()
 
 
 async def test_a_folder_that_root_made(docker: Docker, tmp_path: Path) -> None:

@@ -11,18 +11,13 @@ import pytest
 
 from tests.clients.docker import Docker, Dockerd
 from tests.clients.documentation import documented_command
-from tests.clients.images import busybox
+from tests.clients.images import make_context
 from tests.clients.mirror_server import HOST, PORT, URL, is_ready
 from tests.clients.routing_mesh import routed
 
 REGISTRY, APP = "registry", "app"
-IMAGE = f"{HOST}/app:1"
 WITHIN = 60.0
-RECIPE = """\
-FROM scratch
-COPY busybox /bin/busybox
-CMD ["/bin/busybox", "sleep", "600"]
-"""
+LASTING = ("/bin/busybox", "sleep", "600")
 
 
 @pytest.fixture
@@ -41,19 +36,9 @@ async def manager(engine: Dockerd, tmp_path: Path) -> AsyncIterator[Docker]:
     await docker.command("volume", "rm", REGISTRY)
 
 
-@pytest.fixture
-def context(tmp_path: Path) -> Path:
-    folder = tmp_path / "context"
-    folder.mkdir()
-    (folder / "Dockerfile").write_text(RECIPE)
-    program = folder / "busybox"
-    program.write_bytes(busybox())
-    program.chmod(0o755)
-    return folder
-
-
 @pytest.mark.timeout(300)
-async def test_pushed_to_the_swarm_and_run_from_it(manager: Docker, context: Path) -> None:
+async def test_pushed_to_the_swarm_and_run_from_it(manager: Docker, tmp_path: Path) -> None:
+    context = make_context(tmp_path / "context", b"pushed", LASTING)
     await create("docker service create --name registry", manager)
     async with published(manager):
         (await manager.command("build", "--tag", "app", str(context))).checked()
