@@ -89,8 +89,14 @@ async def test_nothing_follows_what_was_not_admitted(refused: int) -> None:
 
 @pytest.mark.parametrize("turns", range(60))
 async def test_it_may_be_cancelled_at_any_moment(turns: int) -> None:
+    """Also while the next portion is gathered already, and this one waits for room."""
+
+    async def hesitate(_size: int) -> None:
+        for _ in range(8):
+            await asyncio.sleep(0)
+
     ingest = await ingest_in()
-    pouring = asyncio.create_task(pour(gradually(CHUNKS), ingest, welcome))
+    pouring = asyncio.create_task(pour(gradually(CHUNKS), ingest, hesitate))
     for _ in range(turns):
         await asyncio.sleep(0)
     pouring.cancel()
