@@ -71,7 +71,7 @@ def test_the_link_to_the_next_page() -> None:
 
 
 def test_the_link_stays_in_the_namespace() -> None:
-    link = next_link("/v2/a/tags/list", 2, "b", "ghcr.io>; x")
+    link = next_link("/v2/a/tags/list", 2, "b", {"ns": "ghcr.io>; x", "artifactType": None})
     assert link == '</v2/a/tags/list?n=2&last=b&ns=ghcr.io%3E%3B%20x>; rel="next"'
 
 
