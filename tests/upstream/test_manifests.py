@@ -204,7 +204,9 @@ async def test_a_bomb_does_not_go_off(world: World, body: bytes) -> None:
     assert peak < 8 * MANIFEST_LIMIT
 
 
-@pytest.mark.parametrize("damage", [b"trailing", gzip.compress(b"another member")])
+@pytest.mark.parametrize(
+    "damage", [b"trailing", gzip.compress(b"another member")], ids=["trailing", "member"]
+)
 async def test_what_follows_a_packed_manifest_is_not_cut_off(world: World, damage: bytes) -> None:
     image = push_image(world.hub)
     packed = gzip.compress(image.content) + damage
