@@ -6,8 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mirror.oci.digest import parse_digest
+from mirror.oci.manifest import Descriptor
 from mirror.oci.media_type import OCI_INDEX, OCI_MANIFEST
-from mirror.oci.referrers import parse_referrers, render_referrers
+from mirror.oci.referrers import (
+    describe_referrer,
+    parse_referrers,
+    referrers_tag,
+    render_referrers,
+)
 
 DIGEST = f"sha256:{'a' * 64}"
 OTHER = f"sha512:{'b' * 128}"
@@ -100,3 +107,47 @@ def test_whatever_is_read_can_be_passed_on(content: bytes) -> None:
     referrers = parse_referrers(content)
     if referrers is not None:
         json.loads(render_referrers(referrers))
+
+
+PUSHED = Descriptor(OCI_MANIFEST, parse_digest(DIGEST), 7)
+CONFIG = {"mediaType": "application/vnd.example.config", "digest": OTHER, "size": 2}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "expected"),
+    [
+        ({}, {}),
+        ({"artifactType": SIGNATURE}, {"artifactType": SIGNATURE}),
+        ({"artifactType": SIGNATURE, "config": CONFIG}, {"artifactType": SIGNATURE}),
+        ({"artifactType": "", "config": CONFIG}, {"artifactType": CONFIG["mediaType"]}),
+        ({"artifactType": None, "config": CONFIG}, {"artifactType": CONFIG["mediaType"]}),
+        ({"config": None}, {}),
+        ({"config": {}}, {}),
+        ({"config": 1, "annotations": {"a": "é 🐋"}}, {"annotations": {"a": "é 🐋"}}),
+        ({"annotations": {}}, {}),
+        ({"annotations": {"a": 1}}, {}),
+        ({"annotations": ["a"], "artifactType": SIGNATURE}, {"artifactType": SIGNATURE}),
+        ({"artifactType": 1}, {}),
+    ],
+)
+def test_a_manifest_is_described_as_far_as_it_is_well_formed(
+    manifest: object, expected: dict[str, object]
+) -> None:
+    referrer = describe_referrer(PUSHED, json.dumps(manifest).encode())
+    assert json.loads(referrer.content) == {**entry(), **expected}
+    assert referrer.artifact_type == expected.get("artifactType", "")
+    assert referrer.digest == PUSHED.digest
+    assert parse_referrers(render_referrers([referrer])) == (referrer,)
+
+
+@given(st.binary() | st.text().map(str.encode))
+def test_anything_can_be_described(content: bytes) -> None:
+    assert json.loads(describe_referrer(PUSHED, content).content)["digest"] == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("subject", "tag"),
+    [(DIGEST, f"sha256-{'a' * 64}"), (OTHER, f"sha512-{'b' * 64}")],
+)
+def test_the_tag_for_a_list_that_clients_keep(subject: str, tag: str) -> None:
+    assert referrers_tag(parse_digest(subject)).value == tag
