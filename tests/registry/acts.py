@@ -15,7 +15,7 @@ from tests.registry.chronicle import (
     Pushed,
 )
 from tests.registry.verdict import BYSTANDER
-from tests.simulated_hub import blob, make_artifact, make_image, make_index
+from tests.simulated_hub import Image, blob, make_artifact, make_image, make_index
 
 LAYERS = [blob(number, 100 + number) for number in range(4)]
 IMAGES = [
@@ -27,7 +27,6 @@ NOTE = make_artifact(IMAGES[0], blob("note", 50))
 INDEX = make_index([IMAGES[0], IMAGES[2]])
 CHOICE: tuple[Pushed, ...] = (*IMAGES, NOTE, INDEX)
 POOL: tuple[Pushed, ...] = (*CHOICE, BYSTANDER)
-BLOBS = [*LAYERS, b'{"a": 1}']
 
 HOSTED = (OURS, THEIRS, ELSEWHERE)
 PROXIED = (CACHED, CACHED_TOO)
@@ -94,7 +93,22 @@ def work(told: Chronicle, act: Act) -> Work:
     name, to, which, tag, number = act
     pushed, reference = CHOICE[which], Tag(tag) if tag else None
     if name in OF_BLOBS:
-        return OF_BLOBS[name](told, to, BLOBS[number % len(BLOBS)], number)
+        return OF_BLOBS[name](told, to, _blob_of(pushed, number), number)
     if name in OF_MANIFESTS:
         return OF_MANIFESTS[name](told, to, pushed, reference, number)
     return OF_ALL[name](told, number) or told.push(HOSTED[to], pushed, reference, number)
+
+
+def in_each_others_way(crowd: list[Act]) -> list[Act]:
+    """Most are about the same content, or else hardly any two would ever meet."""
+    _, to, which, *_ = crowd[0]
+    return [
+        (name, to, which, tag, number) if number % 4 else (name, own_to, own_which, tag, number)
+        for name, own_to, own_which, tag, number in crowd
+    ]
+
+
+def _blob_of(pushed: Pushed, number: int) -> bytes:
+    image = pushed if isinstance(pushed, Image) else IMAGES[0]
+    blobs = list(image.blobs.values())
+    return blobs[number % len(blobs)]

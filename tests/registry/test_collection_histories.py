@@ -34,7 +34,16 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.metadata.sql import open_sqlite
 from mirror.storage.filesystem import FilesystemBlobStore
 from mirror.storage.memory import MemoryBlobStore
-from tests.registry.acts import CHOICE, HOSTED, NAMES, NAMES_IN_A_CROWD, POOL, Act, work
+from tests.registry.acts import (
+    CHOICE,
+    HOSTED,
+    NAMES,
+    NAMES_IN_A_CROWD,
+    POOL,
+    Act,
+    in_each_others_way,
+    work,
+)
 from tests.registry.chronicle import Chronicle, others_ended
 from tests.registry.hesitant import Chance, hesitant
 from tests.registry.verdict import judge
@@ -64,7 +73,9 @@ def acts(names: list[str]) -> st.SearchStrategy[Act]:
     )
 
 
-crowds = st.lists(acts(NAMES_IN_A_CROWD), min_size=2, max_size=4)
+crowds = st.lists(acts(NAMES_IN_A_CROWD), min_size=1, max_size=3)
+removers = acts(["collect", "collect", "collect", "evict", "sweep"])
+ages = st.sampled_from((0.0, 25.0))
 seeds = st.integers(0, 65535)
 spans = st.sampled_from((0.01, 1.0, 5.0, 7.0, 13.0, 25.0))
 """Hours, of which a day is the grace period."""
@@ -109,18 +120,24 @@ class CollectionHistories(RuleBasedStateMachine):
     def alone(self, act: Act) -> None:
         self.run(work(self.told, act))
 
-    @rule(crowd=crowds, luck=seeds)
-    def together(self, crowd: list[Act], luck: int) -> None:
-        self.chance.be_fickle(luck)
-        self.run(self.told.together([work(self.told, act) for act in crowd], None))
-        self.chance.be_steady()
+    @rule(crowd=crowds, remover=removers, hours=ages, luck=seeds)
+    def together(self, crowd: list[Act], remover: Act, hours: float, luck: int) -> None:
+        self.crowd([*crowd, remover], hours, luck, None)
 
-    @rule(crowd=crowds, luck=seeds, turns=st.integers(1, 60))
-    def together_until_it_ends(self, crowd: list[Act], luck: int, turns: int) -> None:
-        self.chance.be_fickle(luck)
-        self.run(self.told.together([work(self.told, act) for act in crowd], turns))
-        self.chance.be_steady()
+    @rule(crowd=crowds, remover=removers, hours=ages, luck=seeds, turns=st.integers(1, 60))
+    def together_until_it_ends(
+        self, crowd: list[Act], remover: Act, hours: float, luck: int, turns: int
+    ) -> None:
+        self.crowd([*crowd, remover], hours, luck, turns)
         self.restart()
+
+    def crowd(self, acts: list[Act], hours: float, luck: int, turns: int | None) -> None:
+        """After a while, so that there is something to be removed."""
+        self.pass_time(hours)
+        works = [work(self.told, act) for act in in_each_others_way(acts)]
+        self.chance.be_fickle(luck)
+        self.run(self.told.together(works, turns))
+        self.chance.be_steady()
 
     @rule()
     def restart(self) -> None:

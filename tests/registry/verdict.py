@@ -24,6 +24,7 @@ Sizes = Mapping[Digest, int]
 
 async def judge(told: Chronicle) -> None:
     """All that was promised is there. Once nothing is promised any more, all that is dead goes."""
+    await told.collect()
     for repository, digest in [key for key in told.promises.until if told.is_sure_of(key)]:
         assert await told.head(repository, digest)
     await _check_content(told)
