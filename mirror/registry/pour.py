@@ -1,7 +1,8 @@
 """From a body that comes in small pieces to an ingest that takes large ones.
 
 While one portion is hashed and written, the next is gathered: neither the network nor the disk
-waits for the other. Two portions are all that is in memory.
+waits for the other. The longer the one takes, the larger the other becomes, up to a limit: who is
+behind has fewer and larger writes to make.
 """
 
 import asyncio
@@ -12,6 +13,9 @@ from mirror.ports.blobs import Ingest, StorageError
 
 PORTION = 1024 * 1024
 """Bytes that are gathered before they are written."""
+
+MOST_GATHERED = 4 * PORTION
+"""Bytes after which no more are taken until those before them are written."""
 
 
 async def pour(
@@ -44,7 +48,8 @@ class _Portions:
     async def add(self, chunk: bytes) -> None:
         self._gathered.append(chunk)
         self._size += len(chunk)
-        if self._size >= PORTION:
+        is_writing = self._writing is not None and not self._writing.done()
+        if self._size >= (MOST_GATHERED if is_writing else PORTION):
             await self._settle()
             self._writing = asyncio.create_task(self._write(self._take()))
 

@@ -7,7 +7,7 @@ import pytest
 
 from mirror.oci.digest import digest_of
 from mirror.ports.blobs import Ingest, StorageError, StorageFull
-from mirror.registry.pour import PORTION, pour
+from mirror.registry.pour import MOST_GATHERED, PORTION, pour
 from mirror.storage.memory import MemoryBlobStore
 from tests.registry.upload_bench import ClientLeft, broken
 from tests.world import SettableClock
@@ -52,6 +52,32 @@ async def test_it_is_written_in_portions() -> None:
     await pour(gradually([CONTENT[:1000], *CHUNKS]), ingest, admit)
     assert sizes[:-1] == [PORTION + 1000, *[PORTION] * (len(sizes) - 2)]
     assert sum(sizes) == len(CONTENT) + 1000
+
+
+async def test_who_is_behind_writes_more_at_once_and_is_waited_for() -> None:
+    """What is in memory has a limit, however slow the disk is."""
+    ingest, sizes, taken = await ingest_in(), list[int](), 0
+    slow = asyncio.Event()
+
+    async def admit(size: int) -> None:
+        sizes.append(size)
+        await slow.wait()
+
+    async def counted() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for chunk in CHUNKS * 2:
+            await asyncio.sleep(0)
+            taken += len(chunk)
+            yield chunk
+
+    pouring = asyncio.create_task(pour(counted(), ingest, admit))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert taken == PORTION + MOST_GATHERED
+    slow.set()
+    await pouring
+    assert sizes[:2] == [PORTION, MOST_GATHERED]
+    assert ingest.digest() == digest_of(CONTENT * 2)
 
 
 @pytest.mark.parametrize("count", range(len(CHUNKS)))
