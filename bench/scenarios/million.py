@@ -168,7 +168,7 @@ def _judge(
             "idle",
             f"{idle.p99 * 1000:.1f} ms",
             busy.p99 / idle.p99,
-            f"≤ {TIMES_IDLE:g} × idle or {UNHARMED * 1000:g} ms",
+            f"≤ {TIMES_IDLE:g} times idle, or {UNHARMED * 1000:g} ms",
             busy.p99 <= max(TIMES_IDLE * idle.p99, UNHARMED),
         )
     )
