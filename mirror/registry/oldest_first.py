@@ -1,7 +1,8 @@
 """Two scans in order of last use, woven into one."""
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import TypeVar
 
 from mirror.ports.metadata import Cursor, EvictionStore, IdleBlob, IdleManifest
@@ -35,13 +36,30 @@ async def oldest_first(
 
 
 async def _rows(
-    list_page: Callable[[Cursor | None, int], Awaitable[tuple[Sequence[T], Cursor | None]]],
+    list_page: Callable[
+        [Cursor | None, int], Coroutine[None, None, tuple[Sequence[T], Cursor | None]]
+    ],
     limit: int,
 ) -> AsyncGenerator[T, None]:
-    after: Cursor | None = None
-    while True:
-        rows, after = await list_page(after, limit)
-        for row in rows:
-            yield row
-        if after is None:
-            return
+    """A page ahead: the next is read while somebody is busy with what is here."""
+    rows, after = await list_page(None, limit)
+    while after is not None:
+        async with _begun(list_page(after, limit)) as coming:
+            for row in rows:
+                yield row
+            rows, after = await coming
+    for row in rows:
+        yield row
+
+
+@asynccontextmanager
+async def _begun(work: Coroutine[None, None, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """Under way meanwhile, and given up on leaving if it has not ended."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # nobody may have taken it
