@@ -1,9 +1,11 @@
 """A client that pulls whole images and believes nothing: every byte is held against its digest."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -36,6 +38,9 @@ class Client:
     url: str
     suffix: str = ""
     """Of every path, such as `?ns=docker.io`."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    """How often each path was asked for, broken answers and those that never came included."""
 
     async def pull(self, name: str, tag: str, image: Index) -> None:
         """The tag, and all that it names. Raises PullFailed."""
@@ -129,9 +134,19 @@ async def gather_all(work: Iterable[Coroutine[object, object, object]]) -> None:
 
 @asynccontextmanager
 async def client_of(url: str, suffix: str = "", patience: float = 30) -> AsyncIterator[Client]:
+    sent: Counter[str] = Counter()
+
+    async def count(
+        _: aiohttp.ClientSession, __: SimpleNamespace, begun: aiohttp.TraceRequestStartParams
+    ) -> None:
+        sent[begun.url.path] += 1
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_start.append(count)
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=patience),
         connector=aiohttp.TCPConnector(limit=0),
         auto_decompress=False,
+        trace_configs=[tracing],
     ) as session:
-        yield Client(session, url, suffix)
+        yield Client(session, url, suffix, sent)

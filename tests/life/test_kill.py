@@ -61,7 +61,12 @@ class Load:
 
     async def run(self, clients: int = 6) -> None:
         async with client_of(self._server.url, patience=10) as client:
-            await gather_all(self._go_on(client) for _ in range(clients))
+            try:
+                await gather_all(self._go_on(client) for _ in range(clients))
+            finally:
+                self.asked = sum(
+                    times for path, times in client.sent.items() if path.startswith("/v2/")
+                )
 
     async def _go_on(self, client: Client) -> None:
         while not self.is_over:
@@ -76,7 +81,6 @@ class Load:
 
     async def _pull(self, client: Client) -> None:
         name = self._random.choice(NAMES)
-        self.asked += 5
         digest = await client.resolve(name, "1")
         [image] = [each for each in VERSIONS[name] if each.digest == digest]
         await client.pull_content(name, image)
@@ -90,7 +94,6 @@ class Load:
         name = self._random.choice(NAMES)
         digest = digest_of(blob(f"{name} 1", 800_000))
         headers = {"Range": f"bytes={self._random.randrange(800_000)}-"}
-        self.asked += 1
         async with client.session.get(
             f"{client.url}/v2/{name}/blobs/{digest}", headers=headers
         ) as answer:
