@@ -9,13 +9,14 @@ from sqlalchemy import (
     Connection,
     Row,
     bindparam,
+    case,
     func,
     select,
     type_coerce,
 )
 
 from mirror.metadata.columns import PlainText, parse_stored
-from mirror.metadata.evictable import is_evictable_manifest
+from mirror.metadata.evictable import is_evictable_manifest, is_linked_by_hosted
 from mirror.metadata.last_use import BEFORE_ALL, LastUseOrder, Place, slice_between
 from mirror.metadata.repositories import repository_from
 from mirror.metadata.schema import (
@@ -94,7 +95,7 @@ _is_need = (_need.c.manifest_id.in_(_ids), _need.c.kind.in_(NEEDS))
 _NEEDS = select(_need.c.manifest_id, _need.c.child_id).where(*_is_need)
 
 # How many manifests of all need each stored blob that one of these needs. A manifest that needed
-# a blob in two ways would count twice; no digest allows it.
+# a blob in two ways would count twice; no digest allows it. Hosted links count as one more.
 _needed = select(_need.c.child_id).where(*_is_need).distinct().subquery()
 _needing = (
     select(manifest_references.c.manifest_id)
@@ -111,7 +112,8 @@ _COUNTS = (
         blobs.c.digest_id,
         type_coerce(digests.c.digest, PlainText),
         blobs.c.size,
-        select(func.count()).select_from(_needing).scalar_subquery(),
+        select(func.count()).select_from(_needing).scalar_subquery()
+        + case((is_linked_by_hosted(), 1), else_=0),
     )
     .join(_needed, _needed.c.child_id == blobs.c.digest_id)
     .join(digests, digests.c.id == blobs.c.digest_id)

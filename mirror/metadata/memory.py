@@ -236,7 +236,7 @@ class MemoryMetadata:
         blobs = [
             (
                 BlobRecord(digest, self._facts.blobs[digest].size),
-                min(MOST_NEEDS, len(self._facts.needing(digest))),
+                min(MOST_NEEDS, len(self._facts.needing(digest))) + self._is_hosted(digest),
             )
             for digest in sorted(stored, key=str)
         ]
@@ -255,8 +255,10 @@ class MemoryMetadata:
         return IdleBlob(BlobRecord(digest, blob.size), blob.last_used_at, upstreams)
 
     def _is_idle(self, digest: Digest) -> bool:
-        is_hosted = any(link.upstream is None for link in self._facts.linking(digest))
-        return not is_hosted and not self._facts.needing(digest)
+        return not self._is_hosted(digest) and not self._facts.needing(digest)
+
+    def _is_hosted(self, digest: Digest) -> bool:
+        return any(link.upstream is None for link in self._facts.linking(digest))
 
 
 def _is_evictable(manifest: StoredManifest) -> bool:

@@ -164,8 +164,9 @@ class IdleManifest:
     """A proxied manifest that eviction may take, with the stored blobs it keeps alive.
 
     ``blobs``, by digest, holds its own bytes too, each with its size and how many manifests of
-    whatever repository need it (this one counted). An index does not need the bytes of its
-    children: they are manifests on their own. Counting stops at ``MOST_NEEDS``.
+    whatever repository need it (this one counted), and one more when a hosted repository links
+    it. An index does not need the bytes of its children: they are manifests on their own. Counting
+    manifests stops at ``MOST_NEEDS``.
     """
 
     repository: Repository

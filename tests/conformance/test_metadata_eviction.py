@@ -69,11 +69,11 @@ async def test_an_idle_manifest_tells_what_goes_with_it(metadata: MetadataStore)
     expected = {
         (blob(manifest("m")), 1),
         (blob(layer("a", 100)), 1),
-        (blob(layer("shared", 50)), 3),
+        (blob(layer("shared", 50)), 4),
     }
     assert list(first.blobs) == sorted(expected, key=lambda pair: str(pair[0].digest))
     assert second.tags == ()
-    assert set(second.blobs) == {(blob(manifest("n", 11)), 1), (blob(layer("shared", 50)), 3)}
+    assert set(second.blobs) == {(blob(manifest("n", 11)), 1), (blob(layer("shared", 50)), 4)}
 
 
 async def test_a_manifest_in_two_repositories_needs_its_blobs_twice(
@@ -94,6 +94,19 @@ async def test_an_index_does_not_need_the_bytes_of_its_children(metadata: Metada
 
     assert of_index.blobs == ((blob(index("i")), 1),)
     assert of_child.blobs == ((blob(manifest("c")), 1),)
+
+
+async def test_a_hosted_link_is_one_more_need(metadata: MetadataStore) -> None:
+    """As many as there are: what links it without a manifest never goes."""
+    await put_image(metadata, NGINX, "m", [layer("a"), layer("b")])
+    await metadata.put_blob(HOSTED, blob(layer("a")), at(1))
+    await metadata.put_blob(REDIS, blob(layer("b")), at(1))
+
+    [entry] = await idle_manifests(metadata)
+
+    needs = dict(entry.blobs)
+    assert needs[blob(layer("a"))] == 2
+    assert needs[blob(layer("b"))] == 1
 
 
 @pytest.mark.parametrize("metadata", ["memory", "sql"], indirect=True)  # slow, and not cached

@@ -36,6 +36,17 @@ async def test_a_dry_run_says_what_the_real_one_does(each_shelf: Shelf, needed: 
     assert sum(before.values()) - sum(after.values()) == done.freed
 
 
+async def test_a_layer_that_a_hosted_repository_links_frees_nothing(each_shelf: Shelf) -> None:
+    """Pushed or mounted, and its manifest has yet to come."""
+    await each_shelf.put_blob(HOSTED, "a", 100)
+    await each_shelf.put_image(NGINX, "one", {"a": 100, "b": 30})
+    planned = await each_shelf.evict(dry_run=True)
+    done = await each_shelf.evict()
+    assert planned.victims == done.victims
+    assert planned.freed == done.freed > 0
+    assert list((await each_shelf.stored()).values()) == [100]
+
+
 async def test_a_dry_run_changes_nothing(each_shelf: Shelf) -> None:
     await fill_with_everything(each_shelf)
     await each_shelf.housekeeping.flush()
