@@ -20,8 +20,13 @@ class UpstreamError(Exception):
     """The upstream could not answer. Never means "not there".
 
     The message is for operators and clients: it names the upstream and the trouble and holds no
-    credential, no query and no text of the upstream's longer than a line.
+    credential, no query and no text of the upstream's longer than a line. ``retry_after`` is in how
+    many seconds it may be asked again, ``None`` where nothing is known of that.
     """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -33,11 +38,7 @@ class UpstreamDenied(UpstreamError):
 
 
 class UpstreamThrottled(UpstreamError):
-    """429. ``retry_after`` is seconds to wait, ``None`` when the upstream did not say."""
-
-    def __init__(self, message: str, retry_after: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """429."""
 
 
 class UpstreamFailed(UpstreamError):

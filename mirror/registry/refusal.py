@@ -27,7 +27,7 @@ from mirror.ports.upstream import (
 from mirror.registry.routing import Approach
 
 RETRY_AFTER = 10
-"""Seconds to wait where nothing is known of when the upstream is asked again."""
+"""Seconds to wait where nothing keeps us from asking the upstream again at once."""
 
 What = Literal["manifest", "blob", "tags", "referrers"]
 
@@ -46,9 +46,10 @@ def refuse(what: What, approach: Approach, error: UpstreamError) -> OCIError:
     """The error to answer with."""
     if approach is Approach.MIRROR or isinstance(error, UpstreamDenied):
         return absent(what, f"{what} not available through this mirror: {error}")
+    known = None if error.retry_after is None else math.ceil(error.retry_after)
+    wait = RETRY_AFTER if known is None else known
     if isinstance(error, UpstreamThrottled):
-        wait = RETRY_AFTER if error.retry_after is None else math.ceil(error.retry_after)
         return TooManyRequests(str(error), retry_after=wait)
     if isinstance(error, UpstreamUnreachable):
-        return Unavailable(str(error), retry_after=RETRY_AFTER)
-    return UpstreamFault(str(error))
+        return Unavailable(str(error), retry_after=wait)
+    return UpstreamFault(str(error), retry_after=known)

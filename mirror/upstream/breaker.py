@@ -189,8 +189,5 @@ def _again(cause: UpstreamError, seconds: float) -> UpstreamError:
         return QuotaExhausted(message, seconds)
     if isinstance(cause, UpstreamThrottled):
         return UpstreamThrottled(message, seconds)
-    return (
-        UpstreamFailed(message)
-        if isinstance(cause, UpstreamFailed)
-        else UpstreamUnreachable(message)
-    )
+    kind = UpstreamFailed if isinstance(cause, UpstreamFailed) else UpstreamUnreachable
+    return kind(message, seconds)

@@ -41,11 +41,7 @@ class QuotaExhausted(UpstreamThrottled):
 
 
 class UpstreamBusy(UpstreamFailed):
-    """5xx with ``Retry-After``, in seconds."""
-
-    def __init__(self, message: str, retry_after: float) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+    """5xx with ``Retry-After``."""
 
 
 def closed() -> UpstreamUnreachable:

@@ -109,9 +109,10 @@ class Retrying:
 def not_before(error: UpstreamError, shut: float) -> UpstreamError:
     """The error as the client should hear it when nothing is asked for ``shut`` more seconds.
 
-    A 429 without ``Retry-After`` says nothing of the pause that we make of it.
+    Neither a 429 without ``Retry-After`` nor the last of some failures says anything of the pause
+    that we make of it.
     """
-    if not isinstance(error, UpstreamThrottled) or shut <= (error.retry_after or 0.0):
+    if shut <= (error.retry_after or 0.0):
         return error
     return type(error)(str(error), shut)
 

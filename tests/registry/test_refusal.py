@@ -54,11 +54,13 @@ def test_who_has_the_origin_is_sent_there_at_once(what: What, error: UpstreamErr
     ("error", "kind", "status", "retry_after"),
     [
         (UpstreamUnreachable("no answer"), Unavailable, 503, RETRY_AFTER),
+        (UpstreamUnreachable("no answer", 54.3), Unavailable, 503, 55),
         (UpstreamThrottled("too many", 7.2), TooManyRequests, 429, 8),
         (UpstreamThrottled("too many", 7.0), TooManyRequests, 429, 7),
         (UpstreamThrottled("too many", 0.0), TooManyRequests, 429, 0),
         (UpstreamThrottled("too many"), TooManyRequests, 429, RETRY_AFTER),
         (UpstreamFailed("500"), UpstreamFault, 502, None),
+        (UpstreamFailed("500", 59.9), UpstreamFault, 502, 60),
         (UpstreamInvalid("html"), UpstreamFault, 502, None),
         (UpstreamError("new"), UpstreamFault, 502, None),
     ],

@@ -80,6 +80,18 @@ def test_a_probe_that_succeeds_opens_it_and_forgets_the_pause(
     assert breaker.wait(is_pull=False) == 5.0
 
 
+@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamFailed])
+def test_who_is_not_let_through_hears_when_somebody_will_be(
+    breaker: Breaker, clock: SetClock, kind: type[UpstreamError]
+) -> None:
+    for _ in range(5):
+        attempt(breaker, kind("docker.io: down"))
+    clock.pass_by(1.5)
+    with pytest.raises(kind, match="down; not asked again for") as caught:
+        breaker.enter(is_pull=False)
+    assert caught.value.retry_after == 3.5
+
+
 def test_one_probe_at_a_time(breaker: Breaker, clock: SetClock) -> None:
     for _ in range(5):
         attempt(breaker, DOWN)

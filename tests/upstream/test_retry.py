@@ -61,15 +61,10 @@ def test_what_is_worth_another_attempt_and_when(
 def test_the_longer_of_two_pauses_is_told(
     said: float | None, shut: float, told: float | None
 ) -> None:
-    for kind in (UpstreamThrottled, QuotaExhausted):
+    for kind in (UpstreamThrottled, QuotaExhausted, UpstreamUnreachable, UpstreamFailed):
         error = not_before(kind("x", said), shut)
         assert type(error) is kind
         assert (str(error), error.retry_after) == ("x", told)
-
-
-def test_only_a_429_tells_a_pause() -> None:
-    error = UpstreamUnreachable("x")
-    assert not_before(error, 60.0) is error
 
 
 def test_those_who_failed_together_come_back_apart() -> None:
@@ -152,6 +147,9 @@ async def test_a_dead_upstream_is_left_alone_and_answers_come_at_once(world: Wor
     assert status.reason is not None
     assert "answered 502" in status.reason
     assert status.retry_at is not None
+    with pytest.raises(UpstreamFailed) as caught:
+        await upstream.resolve(NAME, LATEST)
+    assert caught.value.retry_after == (status.retry_at - world.clock.now()).total_seconds()
     world.hub.faults.clear()
     world.clock.pass_by(60)
     assert await upstream.resolve(NAME, LATEST) is not None
