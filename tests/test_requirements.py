@@ -1,6 +1,7 @@
 """Where CI is set no test is skipped without anybody noticing, whatever it is skipped by."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -60,3 +61,17 @@ def test_ci_may_be_said_to_be_off(tmp_path: Path, ci: str) -> None:
 
 def test_what_is_excused_is_skipped_in_ci_too(tmp_path: Path) -> None:
     assert outcome(tmp_path, EXCUSES, "true") == f"{len(EXCUSES)} skipped"
+
+
+@pytest.mark.parametrize(
+    ("ci", "code"), [("", 0), ("false", 0), ("False", 0), ("0", 0), ("true", 1), ("1", 1)]
+)
+def test_neither_can_all_tests_of_clients_be_skipped(tmp_path: Path, ci: str, code: int) -> None:
+    """There is no environment to run them in, whoever starts this and wherever."""
+    folder = tmp_path / "tests" / "clients"
+    folder.mkdir(parents=True)
+    script = shutil.copy(ROOT / "tests" / "clients" / "run", folder)
+    ran = subprocess.run(
+        [script], env={"PATH": os.defpath, "CI": ci}, capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, "all skipped" in ran.stderr) == (code, True)
