@@ -10,7 +10,7 @@ from mirror.api.registry import registry_routes
 from mirror.api.services import SERVICES, Services
 
 LARGEST_BODY = 64 * 1024
-"""Nobody pushes here: what a client may send is small."""
+"""Of the admin API; what is pushed is read in portions, see `body` and `upload_body`."""
 
 
 def make_application(services: Services) -> web.Application:
