@@ -2,8 +2,9 @@
 
 Every row has a test named after its number: 1 to 15 (names and paths) are here, 16 to 36 in
 `test_rows_manifests`, 37 to 51 in `test_rows_blobs`, 52 to 60 in `test_rows_upstream` and 61 to 75
-in `test_rows_protocol`. Rows 22, 32 to 35 and 64 to 67 concern pushing, which this server refuses
-as row 68 says. Most rows are also held in depth elsewhere; here each can be found.
+in `test_rows_protocol`. Rows 22, 32 to 35 and 64 to 67 concern pushing and are held in
+`test_hosting*` and `test_uploads*`. Most rows are also held in depth elsewhere; here each of
+pulling can be found.
 """
 
 from pathlib import Path
@@ -43,7 +44,14 @@ async def test_row_2_the_first_version_is_not_here(held: Site, path: str) -> Non
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2//manifests/1", "//v2/", f"//v2/{NAME}/manifests/1", "/v2/library//nginx/manifests/1"],
+    [
+        "/v2//manifests/1",
+        "//v2/",
+        f"//v2/{NAME}/manifests/1",
+        "/v2/library//nginx/manifests/1",
+        "/v2//nginx/manifests/1",
+        "/v2/nginx//manifests/1",
+    ],
 )
 async def test_row_3_an_empty_component_is_not_overlooked(held: Site, path: str) -> None:
     await refused(held, path)
@@ -122,10 +130,11 @@ async def test_row_10_the_longest_tag(held: Site) -> None:
     held.hub.push(NAME, longest, INDEX)
     assert (await held.ask(manifest_path(longest))).body == INDEX.content
     for reference in (f"{longest}x", ".INVALID_MANIFEST_NAME"):
+        # The first to ask: what the upstream did not have it is not asked for again.
+        assert (await refused(held, manifest_path(reference))).code == "MANIFEST_UNKNOWN"
         for method in ("GET", "HEAD"):
             answer = await held.ask(manifest_path(reference), method=method)
             assert answer.status == 404
-        assert (await refused(held, manifest_path(reference))).code == "MANIFEST_UNKNOWN"
 
 
 @pytest.mark.parametrize(
