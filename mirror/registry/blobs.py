@@ -97,15 +97,17 @@ class Blobs:
         route = upstream_route(route)
         repository = route.repository
         try:
-            held = await self._held(repository, digest)
-            size = await self._measure(repository, digest) if held is None else held.size
+            here = await self._filled(repository, digest) or await self._held(repository, digest)
+            size = await self._measure(repository, digest) if here is None else here.size
+        except FillFailed as failed:
+            raise refuse("blob", route.approach, failed.error) from failed
         except UpstreamError as error:
             raise refuse("blob", route.approach, error) from error
-        if held is not None and held.blob is not None:
-            held.blob.close()
+        if here is not None and here.blob is not None:
+            here.blob.close()
         if size is None:
             raise BlobUnknown(detail={"digest": str(digest)})
-        handling = Handling(Result.MISS, stored=False) if held is None else HIT
+        handling = Handling(Result.MISS, stored=False) if here is None else here.handling
         return BlobAnswer(repository, digest, size, None, handling)
 
     def filling(self) -> frozenset[Digest]:
@@ -226,9 +228,9 @@ class Blobs:
 
     async def _get(self, repository: Repository, digest: Digest) -> BlobAnswer:
         for attempt in range(ATTEMPTS):
-            held = await self._held(repository, digest)
-            if held is not None:
-                return held
+            here = await self._filled(repository, digest) or await self._held(repository, digest)
+            if here is not None:
+                return here
             announced = await self._ports.links.linked_size(repository, digest)
             # Nothing waits from here on until the fill is joined: it might end meanwhile.
             owned = self._fills.get(digest)
@@ -243,11 +245,17 @@ class Blobs:
                 if answer is not None:
                     return answer
             else:
-                answer = await self._join(repository, owned.fill)
-                if answer is None:
-                    raise BlobUnknown(detail={"digest": str(digest)})
-                return answer
+                return await self._join_own(repository, owned.fill)
         raise UpstreamUnreachable("downloads of the blob keep failing")
+
+    async def _filled(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
+        """The blob as it comes in for this repository, which is never asked for twice: not even
+        between the moment at which its file is there and the one at which that is recorded.
+        """
+        owned = self._fills.get(digest)
+        if owned is None or owned.repository != repository or owned.fill.failure is not None:
+            return None
+        return await self._join_own(repository, owned.fill)
 
     def _arrived(self, digest: Digest) -> bool:
         """Whether the blob was stored since it was looked for."""
@@ -275,6 +283,12 @@ class Blobs:
         except FillFailed as failed:
             log.info("the fill of %s from %s failed: %s", digest, owned.repository, failed.error)
             return None
+
+    async def _join_own(self, repository: Repository, fill: Fill) -> BlobAnswer:
+        answer = await self._join(repository, fill)
+        if answer is None:
+            raise BlobUnknown(detail={"digest": str(fill.digest)})
+        return answer
 
     async def _join(self, repository: Repository, fill: Fill) -> BlobAnswer | None:
         """``None`` when the upstream of the fill does not have the blob. Raises FillFailed."""

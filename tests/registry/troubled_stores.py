@@ -35,6 +35,7 @@ class TroubledFacts(CachedMetadata):
         self.failing: set[str] = set()
         self.before_evict: Hook = _nothing
         self.before_deleting_blobs: Hook = _nothing
+        self.before_put_blob: Hook = _nothing
         self.during_writes: Hook = _nothing
         self.during_totals: Hook = _nothing
         self.evictions: list[tuple[int, int]] = []
@@ -67,6 +68,7 @@ class TroubledFacts(CachedMetadata):
 
     async def put_blob(self, repository: Repository, blob: BlobRecord, stored_at: datetime) -> None:
         self._check("put_blob")
+        await self.before_put_blob()
         await super().put_blob(repository, blob, stored_at)
 
     async def record_uses(self, uses: Mapping[Use, datetime]) -> None:
