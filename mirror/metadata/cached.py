@@ -14,7 +14,7 @@ from mirror.metadata.kept import kept_record
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
-from mirror.ports.hosting import DeadBlob, Facts, Push, PushOutcome, Removal
+from mirror.ports.hosting import DeadBlob, Facts, LinkCursor, Push, PushOutcome, Removal
 from mirror.ports.metadata import (
     BlobRecord,
     Cursor,
@@ -194,8 +194,10 @@ class CachedMetadata:
     ) -> Sequence[BlobRecord]:
         return await self._finish(self._collect_blobs(digests, unless_after))
 
-    async def collect_links(self, unless_after: datetime, limit: int) -> int:
-        return await self._finish(self._collect_links(unless_after, limit))
+    async def collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
+        return await self._finish(self._collect_links(unless_after, after, limit))
 
     async def close(self) -> None:
         """After the writes that go on, close the store."""
@@ -268,12 +270,18 @@ class CachedMetadata:
             for digest in digests:
                 self._blobs.forget_everywhere(digest)
 
-    async def _collect_links(self, unless_after: datetime, limit: int) -> int:
+    async def _collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
         """Which links went is not known here: all those of hosted repositories may have."""
+        some_went = True
         try:
-            return await self._store.collect_links(unless_after, limit)
+            count, last = await self._store.collect_links(unless_after, after, limit)
+            some_went = count > 0
+            return count, last
         finally:
-            self._blobs.forget_where(_is_hosted)
+            if some_went:
+                self._blobs.forget_where(_is_hosted)
 
     def _forget_manifest(self, repository: Repository, digest: Digest) -> None:
         """Which tags and links go with it is not known here: all of the repository may."""

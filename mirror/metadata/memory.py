@@ -15,7 +15,7 @@ from mirror.metadata.memory_images import summarize_images
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
-from mirror.ports.hosting import DeadBlob, Push, PushOutcome, Removal
+from mirror.ports.hosting import DeadBlob, LinkCursor, Push, PushOutcome, Removal
 from mirror.ports.metadata import (
     MOST_NEEDS,
     BlobRecord,
@@ -218,8 +218,10 @@ class MemoryMetadata:
     ) -> Sequence[BlobRecord]:
         return memory_hosting.collect_blobs(self._facts, digests, unless_after)
 
-    async def collect_links(self, unless_after: datetime, limit: int) -> int:
-        return memory_hosting.collect_links(self._facts, unless_after, limit)
+    async def collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
+        return memory_hosting.collect_links(self._facts, unless_after, after, limit)
 
     async def close(self) -> None:
         """Nothing to let go of."""

@@ -10,7 +10,7 @@ from mirror.metadata.listing import place_in_text
 from mirror.metadata.memory_facts import Facts
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor
-from mirror.ports.hosting import MOST_NAMED, DeadBlob, Push, PushOutcome, Removal
+from mirror.ports.hosting import MOST_NAMED, DeadBlob, LinkCursor, Push, PushOutcome, Removal
 from mirror.ports.metadata import BlobRecord, TagRecord
 from mirror.ports.repository import Repository
 
@@ -135,18 +135,26 @@ def collect_blobs(
     return [facts.remove_blob(digest) for digest in wanted if _is_dead(facts, digest, unless_after)]
 
 
-def collect_links(facts: Facts, unless_after: datetime, limit: int) -> int:
+def collect_links(
+    facts: Facts, unless_after: datetime, after: LinkCursor | None, limit: int
+) -> tuple[int, LinkCursor | None]:
+    def place(link: tuple[Repository, Digest]) -> tuple[datetime, str]:
+        repository, digest = link
+        return facts.links[link], f"{digest} {repository}"
+
     stale = [
         (repository, digest)
         for (repository, digest), linked_at in facts.links.items()
         if repository.upstream is None
         and linked_at <= unless_after
         and not facts.referring(repository, digest)
+        and (after is None or place((repository, digest)) > (after.linked_at, after.key))
     ]
-    gone = sorted(stale, key=lambda link: (str(link[1]), str(link[0])))[:limit]
+    gone = sorted(stale, key=place)[:limit]
+    last = LinkCursor(*place(gone[-1])) if len(stale) > limit else None
     for link in gone:
         del facts.links[link]
-    return len(gone)
+    return len(gone), last
 
 
 def hosted_bytes(facts: Facts) -> int:

@@ -27,7 +27,7 @@ from mirror.metadata.sqlite_database import PATIENCE, open_sqlite_database
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
-from mirror.ports.hosting import DeadBlob, Push, PushOutcome, Removal
+from mirror.ports.hosting import DeadBlob, LinkCursor, Push, PushOutcome, Removal
 from mirror.ports.metadata import (
     BlobRecord,
     Cursor,
@@ -198,17 +198,17 @@ class SqlMetadata:
     ) -> Sequence[BlobRecord]:
         return await self._database.write_much(collection.collect_blobs, digests, unless_after)
 
-    async def collect_links(self, unless_after: datetime, limit: int) -> int:
-        """Looks for them a slice at a time; nobody who writes waits for that."""
+    async def collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
+        """Looks at one slice; nobody who writes waits for that."""
+        stale, last = await self._database.scan(
+            stale_links.list_stale_links, unless_after, stale_links.place_of(after), limit
+        )
         count = 0
-        start: stale_links.Link | None = stale_links.BEFORE_ALL
-        while start is not None and count < limit:
-            stale, start = await self._database.scan(
-                stale_links.list_stale_links, unless_after, start, limit - count
-            )
-            if stale:
-                count += await self._database.write(stale_links.remove_links, stale, unless_after)
-        return count
+        if stale:
+            count = await self._database.write(stale_links.remove_links, stale, unless_after)
+        return count, None if last is None else last.cursor
 
     async def close(self) -> None:
         await self._database.close()

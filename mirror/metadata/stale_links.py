@@ -24,6 +24,7 @@ from mirror.metadata.columns import RowId, Time
 from mirror.metadata.digests import forget_unused
 from mirror.metadata.last_use import SLICE
 from mirror.metadata.schema import PROXIED_LINK, blob_links
+from mirror.ports.hosting import LinkCursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,10 @@ class Link:
     linked_at: datetime
     digest_id: int
     repository_id: int
+
+    @property
+    def cursor(self) -> LinkCursor:
+        return LinkCursor(self.linked_at, f"{self.digest_id} {self.repository_id}")
 
 
 BEFORE_ALL = Link(PROXIED_LINK, 0, 0)
@@ -64,6 +69,14 @@ _REMOVE = delete(blob_links).where(
     *is_aged_link(),
     is_unexplained_link(),
 )
+
+
+def place_of(cursor: LinkCursor | None) -> Link:
+    """The last link that was looked at; without a cursor one before them all."""
+    if cursor is None:
+        return BEFORE_ALL
+    digest_id, repository_id = cursor.key.split()
+    return Link(cursor.linked_at, int(digest_id), int(repository_id))
 
 
 def list_stale_links(

@@ -148,6 +148,14 @@ class DeadBlob:
     idle_since: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class LinkCursor:
+    """Where looking at links in the order of their age goes on. Opaque to callers."""
+
+    linked_at: datetime
+    key: str
+
+
 class CollectionStore(Protocol):
     """What was pushed and is not needed any more.
 
@@ -172,13 +180,15 @@ class CollectionStore(Protocol):
         transaction; returns the blobs whose files may go. One transaction, however many.
         """
 
-    async def collect_links(self, unless_after: datetime, limit: int) -> int:
+    async def collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
         """Remove links of hosted repositories to blobs that none of their own manifests needs,
-        unless renewed after the given time; at most ``limit``, and how many. Fewer were the last.
+        unless renewed after the given time: how many, and where the next are; no cursor at the end.
 
-        Looks at all links of hosted repositories, some of them at a time and the oldest first, and
-        begins anew at every call: a large ``limit`` saves work. What is removed is looked at again
-        inside the transaction that does it, of which there may be several.
+        Looks at some of the links, the oldest first, and removes at most ``limit`` of them: there
+        may be more also where none went. What is removed is looked at again inside the transaction
+        that does it.
         """
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from mirror.oci.digest import Digest
 from mirror.ports.blobs import BlobStore
 from mirror.ports.clock import Clock
-from mirror.ports.hosting import CollectionStore, DeadBlob
+from mirror.ports.hosting import CollectionStore, DeadBlob, LinkCursor
 from mirror.ports.metadata import BlobRecord
 from mirror.ports.repository import Repository
 from mirror.registry.custody import Custody
@@ -233,12 +233,13 @@ class Collection:
         self._ports.statistics.counted("collected", count=len(sizes))
 
     async def _collect_links(self, unless_after: datetime) -> int:
-        total = 0
+        total, page = 0, self._amounts.page
+        after: LinkCursor | None = None
         while True:
-            count = await self._ports.facts.collect_links(unless_after, self._amounts.page)
+            count, after = await self._ports.facts.collect_links(unless_after, after, page)
             self._ports.statistics.counted("collected_links", count=count)
             total += count
-            if count < self._amounts.page:
+            if after is None:
                 return total
             await asyncio.sleep(0)
 

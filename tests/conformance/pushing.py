@@ -1,10 +1,11 @@
 """Hosted repositories of a test, and the shortest way to push to them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import RepositoryName, Tag
-from mirror.ports.hosting import Facts, Push, PushOutcome
+from mirror.ports.hosting import CollectionStore, Facts, Push, PushOutcome
 from mirror.ports.repository import Repository
 from tests.conformance.metadata import at, blob, image_of, layer, manifest
 
@@ -48,6 +49,15 @@ async def push_image(
     push = pushed(manifest(name), image_of(*layers), *tags, seconds=seconds, repository=repository)
     assert await facts.push_manifest(push) == RECORDED
     return manifest(name)
+
+
+async def collect_links(store: CollectionStore, unless_after: datetime, limit: int = 100) -> int:
+    """All there are, however many at a time."""
+    total, after = await store.collect_links(unless_after, None, limit)
+    while after is not None:
+        count, after = await store.collect_links(unless_after, after, limit)
+        total += count
+    return total
 
 
 def layers_of(*names: str) -> list[Descriptor]:

@@ -23,7 +23,15 @@ from tests.conformance.metadata import (
     put_image,
     use,
 )
-from tests.conformance.pushing import APP, COPY, RECORDED, layers_of, push_image, pushed
+from tests.conformance.pushing import (
+    APP,
+    COPY,
+    RECORDED,
+    collect_links,
+    layers_of,
+    push_image,
+    pushed,
+)
 
 LATE = 1000.0
 
@@ -53,7 +61,7 @@ async def test_nothing_is_dead_at_first(metadata: Facts) -> None:
     assert await dead(metadata) == []
     assert await collect(metadata) == set()
     assert await collect(metadata, "never") == set()
-    assert await metadata.collect_links(at(LATE), 10) == 0
+    assert await collect_links(metadata, at(LATE)) == 0
 
 
 async def test_a_blob_that_was_pushed_for_nothing_is_dead_after_a_while(metadata: Facts) -> None:
@@ -127,7 +135,7 @@ async def test_what_a_proxied_repository_links_is_not_for_collection(metadata: F
     assert await collect(metadata, "a") == set()
     assert await idle_blobs(metadata) == [], "nor, while it is linked here, for eviction"
 
-    assert await metadata.collect_links(at(LATE), 10) == 1
+    assert await collect_links(metadata, at(LATE)) == 1
     assert [entry.blob for entry in await idle_blobs(metadata)] == [blob(layer("a"))]
     assert await dead(metadata) == []
 
@@ -159,7 +167,7 @@ async def test_what_was_touched_lately_is_alive(metadata: Facts, touch: str) -> 
 
     assert digest("a") not in await dead_digests(metadata, 5)
     assert await collect(metadata, "a", seconds=5) == set()
-    assert await metadata.collect_links(at(5), 10) == (1 if touch in ("mounted", "used") else 0)
+    assert await collect_links(metadata, at(5)) == (1 if touch in ("mounted", "used") else 0)
     assert DeadBlob(blob(layer("a")), at(6)) in await dead(metadata, 6)
 
 
@@ -171,8 +179,8 @@ async def test_a_link_gets_no_older(metadata: Facts) -> None:
     await metadata.link_blob(APP, digest("a"))
 
     assert await collect(metadata, "a", seconds=5) == set()
-    assert await metadata.collect_links(at(5), 10) == 0
-    assert await metadata.collect_links(at(6), 10) == 1
+    assert await collect_links(metadata, at(5)) == 0
+    assert await collect_links(metadata, at(6)) == 1
 
 
 async def test_needed_again_since_it_was_listed(metadata: Facts) -> None:
@@ -240,9 +248,9 @@ async def test_a_link_that_nothing_explains_goes_after_a_while(metadata: Facts) 
     await metadata.mount_blob(APP, digest("a"), at(5))
     assert await metadata.get_blob(APP, digest("a"))
 
-    assert await metadata.collect_links(at(4), 10) == 0
+    assert await collect_links(metadata, at(4)) == 0
     assert await metadata.get_blob(APP, digest("a"))
-    assert await metadata.collect_links(at(5), 10) == 1
+    assert await collect_links(metadata, at(5)) == 1
 
     assert await metadata.get_blob(APP, digest("a")) is None
     assert await metadata.get_blob(COPY, digest("a")) == blob(layer("a"))
@@ -253,17 +261,17 @@ async def test_links_of_proxied_repositories_are_left_alone(metadata: Facts) -> 
     await metadata.link_blob(NGINX, digest("b"))
     await put_image(metadata, NGINX, "m", layers_of("c"))
 
-    assert await metadata.collect_links(at(LATE), 10) == 0
+    assert await collect_links(metadata, at(LATE)) == 0
     assert await metadata.get_blob(NGINX, digest("a")) == blob(layer("a"))
 
 
 async def test_links_that_a_manifest_explains_are_left_alone(metadata: Facts) -> None:
     await push_image(metadata, "m", layers_of("a"))
 
-    assert await metadata.collect_links(at(LATE), 10) == 0
+    assert await collect_links(metadata, at(LATE)) == 0
 
     await metadata.remove_manifest(APP, digest("m"))
-    assert await metadata.collect_links(at(LATE), 10) == 1
+    assert await collect_links(metadata, at(LATE)) == 1
 
 
 async def test_a_manifest_that_was_pushed_as_a_blob_too_is_none_after_a_while(
@@ -275,7 +283,7 @@ async def test_a_manifest_that_was_pushed_as_a_blob_too_is_none_after_a_while(
     await metadata.push_manifest(pushed(manifest("sbom"), References((), (), manifest("m"))))
     await metadata.put_blob(APP, blob(manifest("m")), at(0))
 
-    assert await metadata.collect_links(at(LATE), 10) == 1
+    assert await collect_links(metadata, at(LATE)) == 1
 
     assert await metadata.get_blob(APP, digest("m")) is None
     assert await metadata.get_manifest(APP, digest("m")) == manifest("m")
@@ -285,8 +293,8 @@ async def test_a_manifest_that_was_pushed_as_a_blob_too_is_none_after_a_while(
 async def test_a_link_made_long_ago_may_go(metadata: Facts) -> None:
     await metadata.link_blob(APP, digest("never stored"))
 
-    assert await metadata.collect_links(at(0), 10) == 1
-    assert await metadata.collect_links(at(0), 10) == 0
+    assert await collect_links(metadata, at(0)) == 1
+    assert await collect_links(metadata, at(0)) == 0
 
 
 async def test_links_go_so_many_at_a_time(metadata: Facts) -> None:
@@ -295,10 +303,29 @@ async def test_links_go_so_many_at_a_time(metadata: Facts) -> None:
         await metadata.mount_blob(COPY, digest(f"b{number}"), at(0))
     await push_image(metadata, "m", layers_of("b0", "b1"))
 
-    assert [await metadata.collect_links(at(LATE), 3) for _ in range(4)] == [3, 3, 2, 0]
+    count, after = await metadata.collect_links(at(LATE), None, 3)
+    counts = [count]
+    while after is not None:
+        count, after = await metadata.collect_links(at(LATE), after, 3)
+        counts.append(count)
 
+    assert counts == [3, 3, 2]
+    assert await collect_links(metadata, at(LATE)) == 0
     linked = [await metadata.get_blob(APP, digest(f"b{number}")) for number in range(5)]
     assert linked == [blob(layer("b0")), blob(layer("b1")), None, None, None]
+
+
+async def test_links_that_were_looked_at_are_not_looked_at_again(metadata: Facts) -> None:
+    """Or else looking for the last of many would take as long as for all of them together."""
+    for number in range(3):
+        await metadata.put_blob(APP, blob(layer(f"b{number}")), at(number))
+    count, after = await metadata.collect_links(at(LATE), None, 1)
+    assert (count, after is None) == (1, False)
+    await metadata.link_blob(APP, digest("made long ago"))
+
+    assert await metadata.collect_links(at(LATE), after, 10) == (2, None)
+
+    assert await collect_links(metadata, at(LATE)) == 1
 
 
 async def test_eviction_leaves_what_was_mounted_since(metadata: Facts) -> None:

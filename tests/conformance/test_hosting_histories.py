@@ -35,7 +35,7 @@ from tests.conformance.metadata import (
     idle_blobs,
     idle_manifests,
 )
-from tests.conformance.pushing import APP, COPY
+from tests.conformance.pushing import APP, COPY, collect_links
 
 T = TypeVar("T")
 
@@ -204,7 +204,7 @@ class HostingHistories(RuleBasedStateMachine):
 
     @rule(unless=times, watched=hosted)
     def collect_all(self, unless: datetime, watched: Repository) -> None:
-        self.everywhere(lambda store: store.collect_links(unless, 100), watched)
+        self.everywhere(lambda store: collect_links(store, unless), watched)
         dead = self.everywhere(lambda store: store.list_dead_blobs(unless, None, 100), watched)
         named = [entry.blob.digest for entry in dead]
         gone = self.everywhere(lambda store: collected(store, named, unless), watched)

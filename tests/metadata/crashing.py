@@ -31,7 +31,7 @@ from tests.conformance.metadata import (
     manifest,
     tagged,
 )
-from tests.conformance.pushing import APP, COPY, pushed
+from tests.conformance.pushing import APP, COPY, collect_links, pushed
 
 HOSTED_KINDS = 6
 KINDS = 10
@@ -83,7 +83,7 @@ async def take_hosted_step(store: Facts, number: int) -> None:
     elif kind == HOSTED_KINDS + 2:
         await store.remove_manifest(APP, digest(f"h{image - 2}"))
     elif image % 2:
-        await store.collect_links(at(number - KINDS), 100)
+        await collect_links(store, at(number - KINDS))
     else:
         dead = await store.list_dead_blobs(at(number), None, 100)
         await store.collect_blobs([entry.blob.digest for entry in dead], at(number))

@@ -9,7 +9,7 @@ from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest
 from mirror.oci.manifest import Descriptor, References
 from mirror.oci.reference import Tag
-from mirror.ports.hosting import Push, PushOutcome, Removal
+from mirror.ports.hosting import LinkCursor, Push, PushOutcome, Removal
 from mirror.ports.metadata import BlobRecord, IdleManifest, MetadataError, TagRecord
 from mirror.ports.repository import Repository
 
@@ -137,7 +137,9 @@ class SlowMetadata(MemoryMetadata):
         await self.after.pass_through()
         return gone
 
-    async def collect_links(self, unless_after: datetime, limit: int) -> int:
-        count = await super().collect_links(unless_after, limit)
+    async def collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
+        collected = await super().collect_links(unless_after, after, limit)
         await self.after.pass_through()
-        return count
+        return collected

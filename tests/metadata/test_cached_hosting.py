@@ -19,7 +19,7 @@ from tests.conformance.metadata import (
     manifest,
     put_image,
 )
-from tests.conformance.pushing import APP, COPY, layers_of, push_image, pushed
+from tests.conformance.pushing import APP, COPY, collect_links, layers_of, push_image, pushed
 from tests.metadata.slow import SlowMetadata
 
 OLD = TagRecord(manifest("old"), at(1))
@@ -148,7 +148,7 @@ async def test_collected_links_are_forgotten_in_hosted_repositories_alone(
     await cached.get_blob(NGINX, digest("a"))
     await cached.remove_manifest(APP, digest("old"))
 
-    assert await cached.collect_links(at(9), 10) == 1
+    assert await collect_links(cached, at(9)) == 1
 
     assert await cached.get_blob(APP, digest("a")) is None
     assert cached.peek_blob(NGINX, digest("a")) == blob(layer("a"))
@@ -157,7 +157,7 @@ async def test_collected_links_are_forgotten_in_hosted_repositories_alone(
 CHANGES: dict[str, Change] = {
     "unlinked": lambda cached: cached.unlink_blob(APP, digest("b")),
     "collected": lambda cached: cached.collect_blobs([digest("b")], at(9)),
-    "unlinked by a collection": lambda cached: cached.collect_links(at(9), 10),
+    "unlinked by a collection": lambda cached: cached.collect_links(at(9), None, 10),
 }
 
 

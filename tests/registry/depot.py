@@ -13,7 +13,7 @@ from mirror.oci.manifest import Descriptor, References
 from mirror.oci.media_type import OCI_LAYER_GZIP, OCI_MANIFEST
 from mirror.oci.reference import RepositoryName, Tag
 from mirror.ports.blobs import BlobStore
-from mirror.ports.hosting import DeadBlob, Facts, Push, PushOutcome
+from mirror.ports.hosting import DeadBlob, Facts, LinkCursor, Push, PushOutcome
 from mirror.ports.metadata import BlobRecord, Use
 from mirror.ports.repository import Repository
 from mirror.registry.collection import Amounts, Collection, CollectionPorts, CollectionReport
@@ -54,9 +54,11 @@ class TroubledHosting(TroubledFacts):
         await self.before_collect()
         return await super().collect_blobs(digests, unless_after)
 
-    async def collect_links(self, unless_after: datetime, limit: int) -> int:
+    async def collect_links(
+        self, unless_after: datetime, after: LinkCursor | None, limit: int
+    ) -> tuple[int, LinkCursor | None]:
         self._check("collect_links")
-        return await super().collect_links(unless_after, limit)
+        return await super().collect_links(unless_after, after, limit)
 
 
 async def _nothing() -> None:

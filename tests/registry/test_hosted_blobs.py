@@ -9,6 +9,7 @@ import pytest
 from mirror.oci.errors import BlobUnknown, Unknown
 from mirror.registry.hosted import ContentMissing
 from mirror.registry.statistics import Result
+from tests.conformance.pushing import collect_links
 from tests.registry.hosting_bench import (
     CONFIG,
     IMAGE,
@@ -80,7 +81,7 @@ async def test_a_link_is_not_renewed_for_every_question(house: House) -> None:
     house.bench.clock.advance(RENEW_EVERY - timedelta(seconds=1))
     first = house.bench.clock.now()
     await house.hosting.blobs.head(TO_TEAM, LAYER)
-    assert await house.bench.facts.collect_links(first - timedelta(seconds=1), 10) == 2
+    assert await collect_links(house.bench.facts, first - timedelta(seconds=1)) == 2
 
     house.bench.clock.advance(timedelta(seconds=1))
     with pytest.raises(BlobUnknown):
@@ -93,7 +94,7 @@ async def test_a_link_is_renewed_when_its_time_comes(house: House) -> None:
     await house.hosting.blobs.head(TO_TEAM, LAYER)
 
     just_before = house.bench.clock.now() - timedelta(seconds=1)
-    assert await house.bench.facts.collect_links(just_before, 10) == 1
+    assert await collect_links(house.bench.facts, just_before) == 1
     assert (await house.hosting.blobs.head(TO_TEAM, LAYER)).size == len(CONTENT)
     with pytest.raises(BlobUnknown):
         await house.hosting.blobs.head(TO_TEAM, CONFIG)
