@@ -109,10 +109,17 @@ def parse_references(manifest: Manifest) -> References | None:
 
 
 def check_references(manifest: Manifest) -> References:
-    """What a pushed manifest refers to. Raises ``ManifestInvalid`` if any entry is malformed."""
+    """What a pushed manifest refers to. Raises ``ManifestInvalid`` if any entry is malformed, or
+    if it calls itself anything else than what it was pushed as, which clients would refuse.
+    """
     if types.is_schema1(manifest.media_type):
         raise ManifestInvalid("schema 1 manifests are retired, push an OCI or schema 2 manifest")
     document = require_document(manifest.content)
+    if document.media_type and document.media_type != manifest.media_type:
+        raise ManifestInvalid(
+            f"the mediaType {quoted(document.media_type)} is not {manifest.media_type}, as which"
+            " it was pushed"
+        )
     if manifest.media_type in types.IMAGE_MANIFESTS and not is_present(document.config):
         raise ManifestInvalid("an image manifest needs a config")
     return _read_references(manifest.media_type, document, strict=True)

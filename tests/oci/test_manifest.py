@@ -218,6 +218,15 @@ class TestReferences:
         with pytest.raises(ManifestInvalid, match="needs a config"):
             check_references(image)
 
+    @pytest.mark.parametrize("named", ["application/x-else", types.OCI_MANIFEST.upper()])
+    def test_what_is_pushed_calls_itself_what_it_is(self, named: str) -> None:
+        image = manifest(types.OCI_MANIFEST, IMAGE | {"mediaType": named})
+
+        assert check_manifest(image.content, types.OCI_MANIFEST) == types.OCI_MANIFEST
+        assert parse_references(image) is not None
+        with pytest.raises(ManifestInvalid, match="as which it was pushed"):
+            check_references(image)
+
     @pytest.mark.parametrize(
         ("media_type", "document"),
         [
