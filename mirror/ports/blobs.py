@@ -24,6 +24,10 @@ class StorageFull(StorageError):
     """No room for more bytes (ENOSPC, EDQUOT, EFBIG), or the store is read-only (EROFS)."""
 
 
+class StorageBusy(StorageError):
+    """Not now, for want of descriptors (EMFILE, ENFILE). Says nothing of what is stored."""
+
+
 class DigestMismatch(Exception):
     """The bytes are not the ones the digest names. ``actual`` is what they are."""
 

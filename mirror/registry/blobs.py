@@ -14,7 +14,7 @@ from typing import Protocol
 from mirror.flight import SingleFlight
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
-from mirror.ports.blobs import BlobStore, OpenBlob, StorageError
+from mirror.ports.blobs import BlobStore, OpenBlob, StorageBusy, StorageError
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import BlobLinks, BlobRecord, MetadataError, Use
 from mirror.ports.repository import Repository
@@ -145,8 +145,11 @@ class Blobs:
         return BlobAnswer(repository, digest, opened.size, opened, HIT)
 
     def _open(self, digest: Digest) -> OpenBlob | None:
+        """Raises StorageBusy: it may well be here, and the upstream is not to make up for us."""
         try:
             return self._ports.store.open(digest)
+        except StorageBusy:
+            raise
         except StorageError as error:
             log.error("%s cannot be opened, asking the upstream for it: %s", digest, error)  # noqa: TRY400 - the trace says nothing more
             return None

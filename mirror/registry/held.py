@@ -11,7 +11,7 @@ from mirror.oci.digest import Digest
 from mirror.oci.manifest import MANIFEST_LIMIT, Manifest, parse_references
 from mirror.oci.media_type import is_schema1
 from mirror.oci.reference import Tag
-from mirror.ports.blobs import BlobStore, DigestMismatch, StorageError
+from mirror.ports.blobs import BlobStore, DigestMismatch, StorageBusy, StorageError
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import (
     BlobLinks,
@@ -71,7 +71,10 @@ class HeldManifests:
         return Manifest(descriptor.media_type, digest, content)
 
     async def get(self, repository: Repository, digest: Digest) -> Manifest | None:
-        """The manifest, if the repository has it and its bytes are sound. Counts as a use."""
+        """The manifest, if the repository has it and its bytes are sound. Counts as a use.
+
+        Raises StorageBusy when that cannot be told just now.
+        """
         descriptor = await self._facts.get_manifest(repository, digest)
         if descriptor is None:
             return None
@@ -110,13 +113,19 @@ class HeldManifests:
             )
 
     async def _read(self, digest: Digest) -> bytes | None:
-        """From the store, verified. Bytes that rotted are set aside and fetched again."""
+        """From the store, verified. Bytes that rotted are set aside and fetched again.
+
+        What is there and cannot be opened for the moment is not asked of the upstream: that would
+        cost a pull.
+        """
         try:
             content = await self._store.read(digest, MANIFEST_LIMIT)
         except DigestMismatch as error:
             log.error("manifest %s is damaged on disk: %s", digest, error)  # noqa: TRY400 - the place is known, the trace says nothing
             await self._set_aside(digest, str(error))
             return None
+        except StorageBusy:
+            raise
         except StorageError as error:
             log.warning("manifest %s could not be read: %s", digest, error)
             return None

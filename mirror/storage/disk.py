@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
-from mirror.ports.blobs import FileSlice, StorageError, StorageFull
+from mirror.ports.blobs import FileSlice, StorageBusy, StorageError, StorageFull
 
 T = TypeVar("T")
 
@@ -19,6 +19,7 @@ Checkpoint = Callable[[str], None]
 """Told the name of every step that a crash could separate from the next one."""
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
+_BUSY = frozenset({errno.EMFILE, errno.ENFILE})
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
 
@@ -33,8 +34,13 @@ def storage_errors(action: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = StorageFull if error.errno in _FULL else StorageError
-        raise kind(f"cannot {action}: {reason_of(error)}") from error
+        raise _kind_of(error)(f"cannot {action}: {reason_of(error)}") from error
+
+
+def _kind_of(error: OSError) -> type[StorageError]:
+    if error.errno in _FULL:
+        return StorageFull
+    return StorageBusy if error.errno in _BUSY else StorageError
 
 
 def reason_of(error: OSError) -> str:

@@ -7,7 +7,14 @@ from mirror.metadata.cached import CachedMetadata
 from mirror.metadata.memory import MemoryMetadata
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import Descriptor, References
-from mirror.ports.blobs import DigestMismatch, Space, StorageError, StorageFull
+from mirror.ports.blobs import (
+    DigestMismatch,
+    OpenBlob,
+    Space,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+)
 from mirror.ports.clock import Clock
 from mirror.ports.hosting import Facts
 from mirror.ports.metadata import (
@@ -106,6 +113,7 @@ class TroubledStore(MemoryBlobStore):
         super().__init__(clock, 1 << 50)
         self.free = free
         self.failing: set[str] = set()
+        self.busy: set[str] = set()
         self.undeletable: set[Digest] = set()
         self.before_delete: Hook = _nothing
         self.after_delete: Hook = _nothing
@@ -115,6 +123,10 @@ class TroubledStore(MemoryBlobStore):
     def space(self) -> Space:
         self._check("space")
         return super().space() if self.free is None else Space(self.free, 1 << 50)
+
+    def open(self, digest: Digest) -> OpenBlob | None:
+        self._check("open")
+        return super().open(digest)
 
     async def read(self, digest: Digest, limit: int) -> bytes | None:
         """Verified, as the port has it: here bytes may rot."""
@@ -151,5 +163,7 @@ class TroubledStore(MemoryBlobStore):
         return await super().list_blobs(shard)
 
     def _check(self, method: str) -> None:
+        if method in self.busy:
+            raise StorageBusy(f"{method} must wait")
         if method in self.failing:
             raise StorageError(f"{method} cannot be done")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mirror.ports.blobs import StorageError, StorageFull
+from mirror.ports.blobs import StorageBusy, StorageError, StorageFull
 from mirror.storage.disk import in_thread, open_regular, storage_errors
 
 
@@ -19,12 +19,18 @@ def test_no_room_is_told_apart(number: int) -> None:
         fail("write", OSError(number, "hidden", "/a/hidden/path"))
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOENT, errno.EMFILE])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES, errno.ENOENT])
 def test_other_errors_are_no_lack_of_room(number: int) -> None:
     with pytest.raises(StorageError, match=f"^cannot read: {os.strerror(number)}$") as failure:
         fail("read", OSError(number, "hidden", "/a/hidden/path"))
 
-    assert not isinstance(failure.value, StorageFull)
+    assert not isinstance(failure.value, StorageFull | StorageBusy)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_what_passes_by_itself_is_told_apart(number: int) -> None:
+    with pytest.raises(StorageBusy, match=f"^cannot open: {os.strerror(number)}$"):
+        fail("open", OSError(number, "hidden", "/a/hidden/path"))
 
 
 def test_an_error_without_a_number_has_a_message_too() -> None:
