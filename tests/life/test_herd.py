@@ -9,7 +9,16 @@ import pytest
 from tests.life.environment import mirror_of
 from tests.life.process import Nursery, order, running_server
 from tests.life.pulling import Client, client_of, gather_all
-from tests.simulated_hub import Fault, Image, Index, SimulatedHub, blob, make_image, make_index
+from tests.simulated_hub import (
+    Fault,
+    Image,
+    Index,
+    SimulatedHub,
+    blob,
+    digest_of,
+    make_image,
+    make_index,
+)
 from tests.world import running_mirror
 
 NAME = "library/app"
@@ -57,17 +66,27 @@ async def test_the_first_one_leaves(tmp_path: Path, hub: SimulatedHub) -> None:
     hub.push(NAME, "1", make_index([LARGE]))
     [layer] = LARGE.layers
     path = f"/v2/{NAME}/blobs/{layer}"
-    hub.faults.add(Fault(route="blob", kind="stall", reference=layer, at=700_000, times=1))
+    hub.faults.add(Fault(route="blob", kind="stall", reference=layer, at=300_000, times=1))
+    # So slow that the mirror sees long before the end that it has left.
+    hub.bandwidth = 2_000_000
+    begun = asyncio.Barrier(51)
+
+    async def follow(client: Client, url: str) -> None:
+        async with client.session.get(url) as answer:
+            await begun.wait()
+            assert digest_of(await answer.read()) == layer
+
     async with (
         running_mirror(tmp_path, hub) as mirror,
         client_of(mirror.url, patience=60) as client,
     ):
         async with client.session.get(mirror.url + path) as first:
             await first.content.readexactly(100_000)
-            following = asyncio.gather(*(client.blob(NAME, layer) for _ in range(50)))
-            await hub.wait_for(lambda: hub.stalled == 1)
+            following = asyncio.gather(*(follow(client, mirror.url + path) for _ in range(50)))
+            await begun.wait()
             first.close()
         hub.release()
+        await mirror.logged(1)
         await following
     assert hub.count("blob", "GET", digest=layer) == 1
 
