@@ -46,6 +46,7 @@ from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.moves import TellMove
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import ProxiedRegistries
+from mirror.registry.recorded_referrers import RecordedReferrers
 from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.statistics import Statistics
@@ -247,7 +248,8 @@ class _Parts:
         return TagPorts(self.metadata, self.registries, self.clock, stale_after)
 
     def referrer_ports(self, stale_after: timedelta) -> ReferrerPorts:
-        return ReferrerPorts(self.registries, self.clock, stale_after)
+        recorded = RecordedReferrers(self.held, self.metadata)
+        return ReferrerPorts(recorded, self.registries, self.clock, stale_after)
 
     def hosting_ports(self, immutable: ImmutableTags, grace: timedelta) -> HostingPorts:
         return HostingPorts(

@@ -12,7 +12,7 @@ from mirror.oci.digest import parse_digest
 from mirror.oci.media_type import OCI_INDEX
 from mirror.oci.page import next_link, parse_page
 from mirror.oci.referrers import render_referrers
-from mirror.registry.hosted_referrers import MOST
+from mirror.registry.referrers_page import MOST
 
 
 async def get_referrers(request: web.Request, path: ResourcePath) -> web.Response:

@@ -15,10 +15,10 @@ from mirror.registry.hosted import Hosted, HostedFacts, HostedPorts
 from mirror.registry.hosted_blobs import HostedBlobPorts, HostedBlobs, HostedLinks
 from mirror.registry.hosted_manifests import HostedContent, HostedManifests
 from mirror.registry.hosted_names import HostedNames
-from mirror.registry.hosted_referrers import HostedReferrers, ReferrerFacts
 from mirror.registry.hosted_tags import HostedTags
 from mirror.registry.immutable import ImmutableTags
 from mirror.registry.manifests import Manifests
+from mirror.registry.recorded_referrers import RecordedReferrers, ReferrerFacts
 from mirror.registry.referrers import Referrers
 from mirror.registry.routed import RoutedBlobs, RoutedManifests, RoutedReferrers, RoutedTags
 from mirror.registry.statistics import Statistics
@@ -76,7 +76,7 @@ def make_hosting(ports: HostingPorts, proxied: Proxied) -> Hosting:
         ports.store, facts, held, names, ports.custody, ports.immutable, ports.clock
     )
     manifests, tags = HostedManifests(names, held, facts), HostedTags(names, facts)
-    blobs, referrers = HostedBlobs(_blob_ports(ports)), HostedReferrers(held, facts)
+    blobs, referrers = HostedBlobs(_blob_ports(ports)), RecordedReferrers(held, facts)
     return Hosting(
         names=names,
         hosted=Hosted(hosted),

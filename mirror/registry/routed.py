@@ -13,9 +13,9 @@ from mirror.registry.blobs import Blobs
 from mirror.registry.hosted_blobs import HostedBlobs
 from mirror.registry.hosted_manifests import HostedManifests
 from mirror.registry.hosted_names import HostedNames
-from mirror.registry.hosted_referrers import HostedReferrers
 from mirror.registry.hosted_tags import HostedTags
 from mirror.registry.manifests import Manifests
+from mirror.registry.recorded_referrers import RecordedReferrers
 from mirror.registry.referrers import Referrers
 from mirror.registry.routing import Route
 from mirror.registry.tags import Tags
@@ -130,7 +130,7 @@ class RoutedTags:
 class RoutedReferrers:
     """Lists of referrers of either kind."""
 
-    def __init__(self, names: HostedNames, hosted: HostedReferrers, proxied: Referrers) -> None:
+    def __init__(self, names: HostedNames, hosted: RecordedReferrers, proxied: Referrers) -> None:
         self._names = names
         self._hosted = hosted
         self._proxied = proxied
@@ -138,13 +138,10 @@ class RoutedReferrers:
     async def list(
         self, route: Route, digest: Digest, artifact_type: str | None, page: Page
     ) -> ReferrersAnswer:
-        """Those of one type, or all; only what is hosted comes in pages.
-
-        Raises OCIError when they cannot be told.
-        """
+        """Those of one type, or all. Raises OCIError when they cannot be told."""
         if self._names.answers(route):
             return await self._hosted.list(route.repository, digest, artifact_type, page)
-        return await self._proxied.list(route, digest, artifact_type)
+        return await self._proxied.list(route, digest, artifact_type, page)
 
     async def close(self) -> None:
         await self._proxied.close()

@@ -27,7 +27,7 @@ from mirror.upstream.verdict import Verdict
 
 _MOST_PAGES = 100
 _TAGS_LIMIT = 16 * 1024 * 1024
-_REFERRERS_LIMIT = MANIFEST_LIMIT
+_REFERRERS_LIMIT = 16 * 1024 * 1024
 _LONGEST_QUERY = 2048
 _FIRST_PAGE = "n=1000"
 _WITHOUT_SIZE = ""
@@ -130,7 +130,7 @@ class Lists:
         if answer.status != HTTPStatus.OK or "json" not in media_type:
             answer.close()
             return None
-        content = await self._read(answer, limit)
+        content = await self._read(answer, min(limit, MANIFEST_LIMIT))
         referrers = parse_referrers(content)
         if referrers is not None:
             return _Sheet(referrers, len(content), self._following(answer))

@@ -34,6 +34,7 @@ from mirror.registry.in_use import InUse
 from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import ProxiedRegistries, ProxiedRegistry
+from mirror.registry.recorded_referrers import RecordedReferrers
 from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.routing import Router, UpstreamRule
@@ -295,7 +296,8 @@ def _hosting(
         stale_after=STALE_AFTER,
     )
     tags = TagPorts(metadata, registries, ports.clock, STALE_AFTER)
-    referrers = ReferrerPorts(registries, ports.clock, STALE_AFTER)
+    recorded = RecordedReferrers(held, metadata)
+    referrers = ReferrerPorts(recorded, registries, ports.clock, STALE_AFTER)
     proxied = Proxied(Manifests(manifests), blobs, Tags(tags), Referrers(referrers))
     return make_hosting(hosting, proxied)
 

@@ -1,7 +1,7 @@
 """Lists of tags and referrers over HTTP."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from mirror.oci.document import MANIFEST_LIMIT
 from mirror.oci.media_type import OCI_INDEX, OCI_MANIFEST
 from mirror.oci.page import parse_next_link
 from tests.api.cache_status import parse_cache_status, parse_warning
@@ -169,6 +170,48 @@ async def test_referrers_and_their_filter(site: Site) -> None:
     assert site.hub.count("referrers", status=200) == 1
 
 
+async def test_pages_of_the_upstream_become_pages_of_ours(site: Site) -> None:
+    """Together they are more than clients take at once."""
+    digests = [f"sha256:{number:064}" for number in range(6)]
+    for number in (3, 0):
+        link = ("Link", f'<{site.hub.url}/elsewhere?page={number}>; rel="next"')
+        listed = _listing(digests[number : number + 3])
+        headers = (("Content-Type", OCI_INDEX), *((link,) if number else ()))
+        site.hub.faults.add(
+            Fault(
+                route="referrers", kind="status", status=200, body=listed, headers=headers, times=1
+            )
+        )
+    found: list[str] = []
+    target: str | None = f"{REFERRERS}?artifactType=x%2Fnote&ns=docker.io"
+    while target is not None:
+        assert target.startswith(f"{REFERRERS}?")
+        answer = await site.ask(target)
+        assert len(answer.body) < MANIFEST_LIMIT
+        assert answer["OCI-Filters-Applied"] == "artifactType"
+        assert answer["OCI-Namespace"] == "docker.io"
+        found += referrers(answer)
+        target = next_target(answer)
+    assert found == digests
+    assert site.hub.count("referrers") == 2
+
+
+def _listing(digests: Sequence[str]) -> bytes:
+    """A list of a megabyte for each."""
+    entries = [
+        {
+            "mediaType": OCI_MANIFEST,
+            "digest": digest,
+            "size": 7,
+            "artifactType": "x/note",
+            "annotations": {"a": "a" * 1_000_000},
+        }
+        for digest in digests
+    ]
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return json.dumps(index).encode()
+
+
 async def test_descriptors_of_referrers_are_passed_on_whole(site: Site) -> None:
     push_referrer(site.hub, "x/signature", "é")
     entry = {
@@ -272,6 +315,20 @@ async def test_after_a_restart_offline_what_was_pulled_is_listed(
         assert (await site.ask(REFERRERS)).code == "MANIFEST_UNKNOWN"
         assert (await site.ask("/v2/library/redis/tags/list")).code == "NAME_UNKNOWN"
     assert len(hub.requests) == before
+
+
+async def test_after_a_restart_offline_the_referrers_that_were_pulled_are_listed(
+    tmp_path: Path, hub: SimulatedHub
+) -> None:
+    async with running_site(tmp_path / "data", hub) as site:
+        signature, sbom = await prepare_referrers(site)
+        assert (await site.ask(f"/v2/{NAME}/manifests/{signature}")).status == 200
+    async with running_site(tmp_path / "data", hub, {"MIRROR__OFFLINE": "true"}) as site:
+        answer = await site.ask(REFERRERS)
+        assert referrers(answer) == [signature]
+        assert json.loads(answer.body)["manifests"][0]["annotations"] == {"text": "é"}
+        assert "only the referrers that are held here" in parse_warning(answer["Warning"])
+    assert sbom != signature
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from mirror.oci.page import Page
 from mirror.oci.reference import RepositoryName
 from mirror.oci.referrers import parse_referrers, referrers_tag, render_referrers
 from mirror.ports.repository import Repository
-from mirror.registry import hosted_referrers
+from mirror.registry import recorded_referrers
 from mirror.registry.hosted import PushedManifest
-from mirror.registry.hosted_referrers import _Sheet
+from mirror.registry.referrers_page import ROOM, ReferrersPage
 from tests.registry.hosting_bench import IMAGE, NGINX, OTHER, TEAM, TO_TEAM, House, build, digest
 from tests.registry.workbench import MIRROR, fills_ended
 from tests.simulated_hub import make_index
@@ -179,15 +179,15 @@ async def test_referrers_of_one_type_in_pages(house: House) -> None:
 
 
 async def test_more_referrers_than_are_asked_for_at_once(house: House) -> None:
-    made = notes(hosted_referrers.STEP * 2)
+    made = notes(recorded_referrers.STEP * 2)
     for note in made:
         await house.push(TEAM, None, note)
     digests = [note.digest for note in made]
 
-    first, after = await referrers(house, None, Page(hosted_referrers.STEP, None))
-    assert (first, str(after)) == (digests[: hosted_referrers.STEP], first[-1])
-    assert await referrers(house, None, Page(hosted_referrers.STEP, str(after))) == (
-        digests[hosted_referrers.STEP :],
+    first, after = await referrers(house, None, Page(recorded_referrers.STEP, None))
+    assert (first, str(after)) == (digests[: recorded_referrers.STEP], first[-1])
+    assert await referrers(house, None, Page(recorded_referrers.STEP, str(after))) == (
+        digests[recorded_referrers.STEP :],
         None,
     )
     assert (await referrers(house))[0] == digests
@@ -251,7 +251,7 @@ def test_the_tag_for_sha512_is_cut_to_what_a_tag_can_hold() -> None:
 
 @given(st.lists(st.integers(1, 3_000_000), max_size=6), st.integers(1, 4))
 def test_a_page_is_never_larger_than_clients_take(sizes: Sequence[int], limit: int) -> None:
-    sheet = _Sheet(None, limit)
+    sheet = ReferrersPage(None, limit)
     (entry,) = parse_referrers(_listing()) or ()
     for size in sizes:
         content = entry.content.ljust(size)
@@ -260,7 +260,7 @@ def test_a_page_is_never_larger_than_clients_take(sizes: Sequence[int], limit: i
 
     total = sum(len(referrer.content) for referrer in sheet.taken)
     assert len(sheet.taken) <= limit
-    assert total <= hosted_referrers.ROOM or len(sheet.taken) == 1
+    assert total <= ROOM or len(sheet.taken) == 1
     if sizes:
         assert sheet.taken
 

@@ -26,6 +26,7 @@ from mirror.registry.manifests import ManifestPorts, Manifests
 from mirror.registry.moves import TellMove, tell_nobody
 from mirror.registry.protection import in_use, unreachable_upstreams, used_just_now
 from mirror.registry.proxied import DeletedTags, ProxiedRegistries, ProxiedRegistry
+from mirror.registry.recorded_referrers import RecordedReferrers
 from mirror.registry.referrers import ReferrerPorts, Referrers
 from mirror.registry.room import Limits
 from mirror.registry.routing import Approach, Route
@@ -177,7 +178,7 @@ def set_up(
         blobs=_blobs(ground, equipment, housekeeping, Pause(pauses)),
         manifests=_manifests(ground, equipment, habits),
         tags=Tags(TagPorts(facts, registries, ground.clock, habits.stale_after)),
-        referrers=Referrers(ReferrerPorts(registries, ground.clock, habits.stale_after)),
+        referrers=_referrers(ground, equipment, habits),
         pauses=pauses,
     )
     housekeeping.evict_with(Eviction(eviction_ports(bench)))
@@ -193,16 +194,19 @@ class _Equipment:
     registries: ProxiedRegistries
     statistics: Statistics
     usage: Usage
+    held: HeldManifests
 
 
 def _equip(ground: Ground, upstreams: Mapping[str, Upstream], habits: Habits) -> _Equipment:
     registries = {name: _registry(name, upstream, habits) for name, upstream in upstreams.items()}
+    facts, custody, usage = CachedMetadata(ground.facts), Custody(), Usage(ground.clock)
     return _Equipment(
-        CachedMetadata(ground.facts),
-        Custody(),
+        facts,
+        custody,
         ProxiedRegistries(registries, habits.offline),
         Statistics(),
-        Usage(ground.clock),
+        usage,
+        HeldManifests(ground.store, facts, facts, custody, ground.clock, usage),
     )
 
 
@@ -223,19 +227,23 @@ def _blobs(ground: Ground, equipment: _Equipment, room: Housekeeping, pause: Pau
 
 
 def _manifests(ground: Ground, equipment: _Equipment, habits: Habits) -> Manifests:
-    facts = equipment.facts
     return Manifests(
         ManifestPorts(
-            held=HeldManifests(
-                ground.store, facts, facts, equipment.custody, ground.clock, equipment.usage
-            ),
-            tags=facts,
+            held=equipment.held,
+            tags=equipment.facts,
             registries=equipment.registries,
             clock=ground.clock,
             statistics=equipment.statistics,
             stale_after=habits.stale_after,
             moved=habits.moved,
         )
+    )
+
+
+def _referrers(ground: Ground, equipment: _Equipment, habits: Habits) -> Referrers:
+    recorded = RecordedReferrers(equipment.held, equipment.facts)
+    return Referrers(
+        ReferrerPorts(recorded, equipment.registries, ground.clock, habits.stale_after)
     )
 
 

@@ -1,11 +1,11 @@
-"""What refers to manifests of hosted repositories, as it is at this moment.
+"""What refers to a manifest, as far as it is recorded here: in a hosted repository that is all of
+it at this moment, in a proxied one what was pulled.
 
 Clients of registries that do not list referrers keep the list themselves, under a tag. What such a
 list names is listed too; as of any index, what it names is in the repository while it is.
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from mirror.oci.digest import Digest, parse_digest
@@ -18,16 +18,8 @@ from mirror.ports.metadata import TagStore
 from mirror.ports.repository import Repository
 from mirror.registry.answer import Handling, ReferrersAnswer
 from mirror.registry.held import HeldManifests
+from mirror.registry.referrers_page import begin_page
 from mirror.registry.statistics import Result
-
-MOST = 1000
-"""On a page."""
-
-ROOM = 2 * 1024 * 1024
-"""Bytes of descriptors on a page of more than one: clients take no index above 4 MiB."""
-
-MOST_SCANNED = 5000
-"""Referrers of whatever type that one request looks at; a page may be short for that."""
 
 STEP = 500
 """Referrers that are asked of the metadata at once."""
@@ -37,36 +29,7 @@ class ReferrerFacts(ReferrerStore, TagStore, Protocol):
     """What is asked here."""
 
 
-@dataclass(slots=True)
-class _Sheet:
-    """A page that is being filled. ``last`` is the last one that was looked at."""
-
-    artifact_type: str | None
-    limit: int
-    taken: list[Referrer] = field(default_factory=list)
-    last: Digest | None = None
-    _size: int = 0
-    _scanned: int = 0
-
-    def takes(self, referrer: Referrer) -> bool:
-        """False when it belongs on the next page."""
-        is_wanted = self.artifact_type in (None, referrer.artifact_type)
-        if self._scanned == MOST_SCANNED or (is_wanted and self._is_full(referrer)):
-            return False
-        self._scanned += 1
-        self.last = referrer.digest
-        if is_wanted:
-            self.taken.append(referrer)
-            self._size += len(referrer.content)
-        return True
-
-    def _is_full(self, referrer: Referrer) -> bool:
-        if len(self.taken) == self.limit:
-            return True
-        return bool(self.taken) and self._size + len(referrer.content) > ROOM
-
-
-class HostedReferrers:
+class RecordedReferrers:
     """Lists of referrers, in order of their digests."""
 
     def __init__(self, held: HeldManifests, facts: ReferrerFacts) -> None:
@@ -78,10 +41,9 @@ class HostedReferrers:
     ) -> ReferrersAnswer:
         """Those of one type, or all. Raises DigestInvalid for a page after what is no digest."""
         after = None if page.last is None else parse_digest(page.last)
-        limit = MOST if page.limit is None else min(page.limit, MOST)
-        sheet = _Sheet(artifact_type, limit)
+        sheet = begin_page(artifact_type, page)
         goes_on = False
-        if limit:
+        if sheet.limit:
             async for referrer in self._all(repository, subject, after):
                 goes_on = not sheet.takes(referrer)
                 if goes_on:
