@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from cachetools import TTLCache
+
 from mirror.flight import SingleFlight
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown
@@ -33,6 +35,11 @@ from mirror.registry.usage import Usage
 log = logging.getLogger(__name__)
 
 HIT = Handling(Result.HIT)
+
+LATELY = 15.0
+"""Seconds for which clients that only want to know of a blob hear what the upstream last said."""
+
+MOST_TOLD = 10_000
 
 ATTEMPTS = 3
 """Downloads that other repositories began which one request may see failing."""
@@ -80,6 +87,9 @@ class Blobs:
         self._fills: dict[Digest, _Owned] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._sizes: SingleFlight[tuple[Repository, Digest], int | None] = SingleFlight(stopping)
+        self._lately: TTLCache[tuple[Repository, Digest], tuple[int | None]] = TTLCache(
+            MOST_TOLD, LATELY, timer=ports.clock.monotonic
+        )
         self._damages: SingleFlight[Digest, None] = SingleFlight(stopping)
 
     async def get(self, route: Route, digest: Digest) -> BlobAnswer:
@@ -98,7 +108,7 @@ class Blobs:
         repository = route.repository
         try:
             here = await self._filled(repository, digest) or await self._held(repository, digest)
-            size = await self._measure(repository, digest) if here is None else here.size
+            size = await self._told(repository, digest) if here is None else here.size
         except FillFailed as failed:
             raise refuse("blob", route.approach, failed.error) from failed
         except UpstreamError as error:
@@ -213,6 +223,16 @@ class Blobs:
             await self._ports.store.quarantine(record.digest, reason)
         except StorageError as error:
             log.warning("%s could not be quarantined: %s", record.digest, error)
+
+    async def _told(self, repository: Repository, digest: Digest) -> int | None:
+        """The size the upstream tells, or told a moment ago. Nothing is served on the strength of
+        it: what it no longer has, a download would not find.
+        """
+        key = repository, digest
+        lately = self._lately.get(key)
+        if lately is None:
+            lately = self._lately[key] = (await self._measure(repository, digest),)
+        return lately[0]
 
     async def _measure(self, repository: Repository, digest: Digest) -> int | None:
         """The size the upstream tells, asked once for all who want to know just now."""

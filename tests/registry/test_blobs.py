@@ -1,13 +1,15 @@
 """Blobs that are here are served, and HEAD asks for what is not."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from mirror.oci.digest import Digest, parse_digest
+from mirror.oci.digest import Digest, digest_of, parse_digest
 from mirror.oci.errors import BlobUnknown, OCIError, Unavailable
 from mirror.ports.metadata import Use
 from mirror.ports.repository import Repository
+from mirror.registry.blobs import LATELY
 from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Result
 from tests.registry.one_layer import DIGEST, DOWN, IMAGE, LAYER, hold_manifest, pulled
@@ -19,6 +21,7 @@ from tests.registry.workbench import (
     GHCR_APP,
     HUB,
     MIRROR,
+    NAME,
     NGINX,
     TO_GHCR,
     TO_REDIS,
@@ -27,6 +30,9 @@ from tests.registry.workbench import (
     Workbench,
     set_up,
 )
+
+NEW = b"new"
+NEW_DIGEST = digest_of(NEW)
 
 
 async def test_a_stored_blob_is_served_without_a_question(
@@ -71,6 +77,41 @@ async def test_a_herd_of_heads_is_one_question(
     answers = await asyncio.gather(*[bench.blobs.head(MIRROR, layer) for _ in range(200)])
     assert {answer.size for answer in answers} == {len(LAYER)}
     assert hub_upstream.count("head") == 1
+
+
+async def test_what_a_head_was_told_is_believed_for_a_moment(
+    bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
+) -> None:
+    for _ in range(3):
+        assert (await bench.blobs.head(MIRROR, layer)).size == len(LAYER)
+        with pytest.raises(BlobUnknown):
+            await bench.blobs.head(MIRROR, NEW_DIGEST)
+        with pytest.raises(BlobUnknown):
+            await bench.blobs.head(TO_REDIS, layer)
+    assert hub_upstream.count("head") == 3
+    hub_upstream.put_blob(NAME, NEW_DIGEST, NEW)
+    bench.clock.advance(timedelta(seconds=LATELY))
+    assert (await bench.blobs.head(MIRROR, NEW_DIGEST)).size == len(NEW)
+
+
+async def test_a_head_that_failed_is_asked_again(
+    bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
+) -> None:
+    hub_upstream.trouble["head"] = DOWN
+    with pytest.raises(BlobUnknown):
+        await bench.blobs.head(MIRROR, layer)
+    del hub_upstream.trouble["head"]
+    assert (await bench.blobs.head(MIRROR, layer)).size == len(LAYER)
+
+
+async def test_what_a_head_was_told_hides_nothing_that_has_come(
+    bench: Workbench, hub_upstream: ScriptedUpstream
+) -> None:
+    with pytest.raises(BlobUnknown):
+        await bench.blobs.head(MIRROR, NEW_DIGEST)
+    hub_upstream.put_blob(NAME, NEW_DIGEST, NEW)
+    assert await fetch(bench.blobs, MIRROR, NEW_DIGEST) == NEW
+    assert (await bench.blobs.head(MIRROR, NEW_DIGEST)).size == len(NEW)
 
 
 async def test_a_head_of_what_is_not_there(bench: Workbench) -> None:
