@@ -55,6 +55,10 @@ async def _next(request: web.Request, seconds: float) -> bytes:
     if request.transport is None:
         raise SizeInvalid(LEFT)
     try:
+        # What is there already needs no alarm clock.
+        chunk = request.content.read_nowait()
+        if chunk:
+            return chunk
         async with asyncio.timeout(seconds):
             return await request.content.readany()
     except web.RequestPayloadError as error:

@@ -88,11 +88,11 @@ class Ingest(Protocol):
     def offset(self) -> int:
         """Bytes written so far; the position of the next one."""
 
-    async def write(self, chunk: bytes) -> None:
-        """Append the whole chunk or nothing of it.
+    async def write(self, *chunks: bytes) -> None:
+        """Append all of the chunks, in order, or nothing of them.
 
-        Raises StorageFull or StorageError; the bytes before the chunk stay readable, and writing
-        may be tried again. Cancelled, it ends only after the disk is done with the chunk.
+        Raises StorageFull or StorageError; the bytes before the chunks stay readable, and writing
+        may be tried again. Cancelled, it ends only after the disk is done with the chunks.
         """
 
     def written(self, start: int, stop: int) -> AsyncIterator[Piece]:
@@ -120,10 +120,12 @@ class Ingest(Protocol):
         Reads them, also while others write and after ``publish``. Raises StorageError.
         """
 
-    async def publish(self, digest: Digest) -> None:
-        """Make the bytes the blob ``digest``, durably. Verifies first; publishing what is there
-        already is success. Raises DigestMismatch, StorageFull or StorageError; the ingest then
-        goes on, unless what it wrote was lost: every later use of it raises StorageError.
+    async def publish(self, digest: Digest, *rest: bytes) -> None:
+        """Append the rest as ``write`` does, and make all bytes the blob ``digest``, durably.
+
+        Verifies first; publishing what is there already is success. Raises DigestMismatch,
+        StorageFull or StorageError; the ingest then goes on, unless what it wrote was lost: every
+        later use of it raises StorageError.
         """
 
     async def abort(self) -> None:

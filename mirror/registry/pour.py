@@ -6,7 +6,7 @@ behind has fewer and larger writes to make.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 
 from mirror.ports.blobs import Ingest, StorageError
@@ -17,14 +17,18 @@ PORTION = 1024 * 1024
 MOST_GATHERED = 4 * PORTION
 """Bytes after which no more are taken until those before them are written."""
 
+MOST_PIECES = 512
+"""That are kept as they came. To join large ones would cost as much as to receive them."""
+
 
 async def pour(
     chunks: AsyncIterator[bytes], ingest: Ingest, admit: Callable[[int], Awaitable[None]]
-) -> None:
-    """Append all chunks. ``admit`` is asked before so many bytes are written.
+) -> Sequence[bytes]:
+    """Append all chunks but the last few, which are returned: admitted, and not yet written.
 
-    What came is written, also when the chunks break off. Raises what they raise, and StorageError:
-    then nothing is written that comes after what was not.
+    ``admit`` is asked before so many bytes are written. All that came is written when the chunks
+    break off. Raises what they raise, and StorageError: then nothing is written that comes after
+    what was not.
     """
     portions = _Portions(ingest, admit)
     try:
@@ -32,9 +36,11 @@ async def pour(
             await portions.add(chunk)
     except BaseException:
         with suppress(StorageError):  # how it began to go wrong says more
-            await portions.finish()
+            rest = await portions.rest()
+            if rest:
+                await ingest.write(*rest)
         raise
-    await portions.finish()
+    return await portions.rest()
 
 
 class _Portions:
@@ -48,15 +54,20 @@ class _Portions:
     async def add(self, chunk: bytes) -> None:
         self._gathered.append(chunk)
         self._size += len(chunk)
+        if len(self._gathered) == MOST_PIECES:
+            self._gathered = [b"".join(self._gathered)]
         is_writing = self._writing is not None and not self._writing.done()
         if self._size >= (MOST_GATHERED if is_writing else PORTION):
             await self._settle()
-            self._writing = asyncio.create_task(self._write(self._take()))
+            self._writing = asyncio.create_task(self._write(*self._take()))
 
-    async def finish(self) -> None:
+    async def rest(self) -> Sequence[bytes]:
+        """What is not written."""
         await self._settle()
-        if self._size:
-            await self._write(self._take())
+        size, pieces = self._take()
+        if size:
+            await self._admit(size)
+        return pieces
 
     async def _settle(self) -> None:
         """Until the last portion is written. If it was not, nothing may follow it."""
@@ -69,12 +80,11 @@ class _Portions:
             self._take()
             raise
 
-    async def _write(self, portion: bytes) -> None:
-        await self._admit(len(portion))
-        await self._ingest.write(portion)
+    async def _write(self, size: int, pieces: Sequence[bytes]) -> None:
+        await self._admit(size)
+        await self._ingest.write(*pieces)
 
-    def _take(self) -> bytes:
-        portion = b"".join(self._gathered)
-        self._gathered.clear()
-        self._size = 0
-        return portion
+    def _take(self) -> tuple[int, Sequence[bytes]]:
+        taken = self._size, self._gathered
+        self._size, self._gathered = 0, []
+        return taken

@@ -68,8 +68,8 @@ class SharedIngest:
     def offset(self) -> int:
         return self._ingest.offset
 
-    async def write(self, chunk: bytes) -> None:
-        await self._ingest.write(chunk)
+    async def write(self, *chunks: bytes) -> None:
+        await self._ingest.write(*chunks)
 
     def written(self, start: int, stop: int) -> AsyncIterator[Piece]:
         return self._ingest.written(start, stop)
@@ -86,8 +86,8 @@ class SharedIngest:
     async def hash_range(self, start: int, stop: int) -> str:
         return await self._ingest.hash_range(start, stop)
 
-    async def publish(self, digest: Digest) -> None:
-        await self._ingest.publish(digest)
+    async def publish(self, digest: Digest, *rest: bytes) -> None:
+        await self._ingest.publish(digest, *rest)
         self._shared.forget()
 
     async def abort(self) -> None:

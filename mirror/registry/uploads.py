@@ -149,7 +149,10 @@ class Uploads:
         Raises OutOfOrder and SizeInvalid; the upload can be gone on with.
         """
         async with self._hold(repository, upload_id) as (upload, ingest):
-            await self._take(Upload(upload_id, ingest.offset), upload, ingest, body)
+            rest = await self._take(Upload(upload_id, ingest.offset), upload, ingest, body)
+            if rest:
+                with _let_go_when_lost(upload):
+                    await ingest.write(*rest)
             return Upload(upload_id, ingest.offset)
 
     async def finish(
@@ -160,8 +163,8 @@ class Uploads:
         Raises DigestInvalid, and forgets the upload, when they are not what the digest says.
         """
         async with self._hold(repository, upload_id) as (upload, ingest):
-            await self._take(Upload(upload_id, ingest.offset), upload, ingest, body)
-            return await self._publish(upload, ingest, repository, digest)
+            rest = await self._take(Upload(upload_id, ingest.offset), upload, ingest, body)
+            return await self._publish(upload, ingest, rest, repository, digest)
 
     async def push(self, repository: Repository, body: Body, digest: Digest) -> BlobRecord:
         """A blob in one go. Whatever fails, nothing of it stays."""
@@ -217,32 +220,32 @@ class Uploads:
                 "somebody else is writing to this upload", retry_after=RETRY_AFTER
             ) from None
 
-    async def _take(self, so_far: Upload, upload: OpenUpload, ingest: Ingest, body: Body) -> None:
+    async def _take(
+        self, so_far: Upload, upload: OpenUpload, ingest: Ingest, body: Body
+    ) -> Sequence[bytes]:
+        """Write all but the last few bytes. Those can go with what comes next: see ``pour``."""
         _check_place(so_far, body)
         if body.length == 0:
-            return
+            return ()
         make_room = self._ports.room.make_room_for_push
         if body.length is not None:
             await make_room(body.length)
-        try:
-            await pour(
-                _measured(body), ingest, make_room if body.length is None else _no_more_room_needed
-            )
-        except StorageFull:
-            raise
-        except StorageError:
-            # What is on disk now, nobody knows but the disk.
-            upload.let_go()
-            raise
+        admit = make_room if body.length is None else _no_more_room_needed
+        with _let_go_when_lost(upload):
+            return await pour(_measured(body), ingest, admit)
 
     async def _publish(
-        self, upload: OpenUpload, ingest: Ingest, repository: Repository, digest: Digest
+        self,
+        upload: OpenUpload,
+        ingest: Ingest,
+        rest: Sequence[bytes],
+        repository: Repository,
+        digest: Digest,
     ) -> BlobRecord:
-        blob = BlobRecord(digest, ingest.offset)
+        blob = BlobRecord(digest, ingest.offset + sum(map(len, rest)))
         try:
-            await ingest.verify(digest)
             async with self._ports.custody.arriving(digest):
-                await self._store(upload, ingest, blob)
+                await self._store(upload, ingest, rest, blob)
                 await self._ports.links.put_blob(repository, blob, self._ports.clock.now())
         except DigestMismatch as mismatch:
             await upload.end()
@@ -255,11 +258,18 @@ class Uploads:
         await upload.end()
         return blob
 
-    async def _store(self, upload: OpenUpload, ingest: Ingest, blob: BlobRecord) -> None:
+    async def _store(
+        self, upload: OpenUpload, ingest: Ingest, rest: Sequence[bytes], blob: BlobRecord
+    ) -> None:
         """Make it durable, unless that was done before: for this upload or for another one."""
-        if self._has_file(blob) and (upload.is_published or await self._is_recorded(blob)):
-            return
-        await ingest.publish(blob.digest)
+        if self._has_file(blob):
+            if rest:
+                await ingest.write(*rest)
+                rest = ()
+            await ingest.verify(blob.digest)
+            if upload.is_published or await self._is_recorded(blob):
+                return
+        await ingest.publish(blob.digest, *rest)
         upload.is_published = True
 
     async def _is_recorded(self, blob: BlobRecord) -> bool:
@@ -319,6 +329,18 @@ async def _measured(body: Body) -> AsyncIterator[bytes]:
 
 async def _no_more_room_needed(_size: int) -> None:
     """All of it was asked for before."""
+
+
+@contextmanager
+def _let_go_when_lost(upload: OpenUpload) -> Iterator[None]:
+    """What is on disk after a failure, nobody knows but the disk. What is full has not failed."""
+    try:
+        yield
+    except StorageFull:
+        raise
+    except StorageError:
+        upload.let_go()
+        raise
 
 
 @contextmanager

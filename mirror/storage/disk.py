@@ -4,9 +4,9 @@ import asyncio
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from typing import TypeVar
@@ -20,8 +20,12 @@ Checkpoint = Callable[[str], None]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS})
 _BUSY = frozenset({errno.EMFILE, errno.ENFILE})
+_MOST_AT_ONCE = 1024
+"""Chunks that one system call takes (IOV_MAX of Linux)."""
+
 _FOLDER_MODE = 0o700
 _FILE_MODE = 0o600
+_MODES = {os.O_RDONLY: "rb", os.O_WRONLY: "wb", os.O_RDWR: "rb+"}
 
 
 def pass_checkpoint(_name: str) -> None:
@@ -55,17 +59,20 @@ async def in_thread(executor: Executor | None, action: str, work: Callable[[], T
     file that is still being written.
     """
     future = asyncio.get_running_loop().run_in_executor(executor, work)
-    cancelled: asyncio.CancelledError | None = None
-    while not future.done():
-        try:
-            await asyncio.wait({future})
-        except asyncio.CancelledError as stop:
-            cancelled = stop
-    if cancelled is not None:
-        future.exception()  # the loop would report it as never retrieved
-        raise cancelled
     with storage_errors(action):
-        return future.result()
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError as stop:
+            await _until_done(future)
+            raise stop from None
+
+
+async def _until_done(future: asyncio.Future[T]) -> None:
+    """However it ends, and however often who waits is told to stop."""
+    while not future.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait({future})
+    future.exception()  # the loop would report it as never retrieved
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> FileIO:
@@ -73,8 +80,9 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> FileIO:
     extra = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags | extra, _FILE_MODE)
     try:
-        _require_regular(descriptor)
-        return FileIO(descriptor, "wb" if flags & os.O_WRONLY else "rb")
+        if not flags & os.O_EXCL:  # by which a file was made
+            _require_regular(descriptor)
+        return FileIO(descriptor, _MODES[flags & os.O_ACCMODE])
     except BaseException:
         os.close(descriptor)
         raise
@@ -96,12 +104,27 @@ def slice_of(file: FileIO, start: int, stop: int) -> FileSlice:
     return FileSlice(file, start, stop)
 
 
-def write_at(descriptor: int, content: bytes, position: int) -> None:
-    """Write all of it: the system may take less than it is given, as it does before it is full."""
-    written = os.pwrite(descriptor, content, position)
-    rest = memoryview(content)
-    while written < len(rest):
-        written += os.pwrite(descriptor, rest[written:], position + written)
+def write_at(descriptor: int, chunks: Sequence[bytes], position: int) -> int:
+    """Write all of them, one after the other; the position behind them.
+
+    The system may take less than it is given, as it does before it is full.
+    """
+    for first in range(0, len(chunks), _MOST_AT_ONCE):
+        rest: Sequence[bytes | memoryview] = chunks[first : first + _MOST_AT_ONCE]
+        while rest:
+            written = os.pwritev(descriptor, rest, position)
+            position += written
+            rest = _behind(rest, written)
+    return position
+
+
+def _behind(chunks: Sequence[bytes | memoryview], size: int) -> Sequence[bytes | memoryview]:
+    """What follows the first ``size`` bytes."""
+    for number, chunk in enumerate(chunks):
+        if size < len(chunk):
+            return [memoryview(chunk)[size:], *chunks[number + 1 :]]
+        size -= len(chunk)
+    return ()
 
 
 def sync_folder(path: Path) -> None:

@@ -126,10 +126,9 @@ class FilesystemBlobStore:
         return await self._ingests.resume(ingest_id, unless_before)
 
     async def put(self, digest: Digest, content: bytes) -> None:
-        with closing(await self._ingests.begin_put()) as ingest:
+        with closing(self._ingests.begin_put()) as ingest:
             try:
-                await ingest.write(content)
-                await ingest.publish(digest)
+                await ingest.put(digest, content)
             finally:
                 with suppress(StorageError):  # a sweep comes by later
                     await ingest.abort()

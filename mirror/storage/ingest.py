@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from io import FileIO
 from pathlib import Path
 from typing import TypeVar
 
-from mirror.oci.digest import Digest, Hasher
+from mirror.oci.digest import Digest, Hasher, digest_of
 from mirror.ports.blobs import DigestMismatch, FileSlice, StorageError
 from mirror.ports.clock import Clock
 from mirror.storage.blob_folder import BlobFolder
@@ -86,12 +86,22 @@ class FileIngest:
         await self._alone("resume an ingest", lambda: self._open_young(limit))
         await self._hash_all()
 
-    async def start_over(self) -> None:
-        """Begin with an empty file, whatever a crash has left."""
-        await self._alone("begin an ingest", self._create_anew)
+    async def put(self, digest: Digest, content: bytes) -> None:
+        """All of it in one go, whatever a crash has left in the file's place.
 
-    async def write(self, chunk: bytes) -> None:
-        await self._alone("write a blob", lambda: self._append(chunk))
+        Raises as ``publish`` does.
+        """
+
+        def work() -> None:
+            self._create_anew()
+            self._append([content])
+            self._verify(digest, digest_of(content, digest.algorithm))
+            self._publish(digest)
+
+        await self._alone("store a blob", work)
+
+    async def write(self, *chunks: bytes) -> None:
+        await self._alone("write a blob", lambda: self._append(chunks))
 
     async def written(self, start: int, stop: int) -> AsyncIterator[FileSlice]:
         self._check_written(start, stop)
@@ -111,17 +121,18 @@ class FileIngest:
         if actual.algorithm != digest.algorithm:
             encoded = await self._hash(digest.hasher(), 0, self._offset)
             actual = Digest(digest.algorithm, encoded)
-        if actual != digest:
-            raise DigestMismatch(digest, actual)
-        self._verified = digest
+        self._verify(digest, actual)
 
     async def hash_range(self, start: int, stop: int) -> str:
         return await self._hash(hashlib.sha256(), start, stop)
 
-    async def publish(self, digest: Digest) -> None:
-        await self.verify(digest)
+    async def publish(self, digest: Digest, *rest: bytes) -> None:
+        if digest.algorithm != self.digest().algorithm:
+            await self.write(*rest)
+            await self.verify(digest)
+            rest = ()
         self._reader()  # those who follow go on reading when the file has another name
-        await self._alone("publish a blob", lambda: self._publish(digest))
+        await self._alone("publish a blob", lambda: self._append_and_publish(digest, rest))
 
     async def abort(self) -> None:
         if not self._ended:
@@ -182,7 +193,7 @@ class FileIngest:
         self._writing = open_regular(self._path, os.O_WRONLY)
 
     def _create(self) -> None:
-        self._writing = open_regular(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        self._reading = self._writing = open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         self._touch(self._writing.fileno())
         self._surroundings.checkpoint("ingest.created")
 
@@ -218,19 +229,32 @@ class FileIngest:
         if not 0 <= start <= stop <= self._offset:
             raise StorageError(f"bytes {start} to {stop} were asked, {self._offset} are written")
 
-    def _append(self, chunk: bytes) -> None:
+    def _append(self, chunks: Sequence[bytes]) -> None:
         descriptor = self._writer().fileno()
         try:
-            write_at(descriptor, chunk, self._offset)
+            end = write_at(descriptor, chunks, self._offset)
             self._touch(descriptor)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(descriptor, self._offset)
             raise
-        self._hasher.update(chunk)
-        self._offset += len(chunk)
+        for chunk in chunks:
+            self._hasher.update(chunk)
+        self._offset = end
         self._verified = None
         self._surroundings.checkpoint("ingest.written")
+
+    def _append_and_publish(self, digest: Digest, rest: Sequence[bytes]) -> None:
+        if rest:
+            self._append(rest)
+        if digest != self._verified:
+            self._verify(digest, self.digest())
+        self._publish(digest)
+
+    def _verify(self, digest: Digest, actual: Digest) -> None:
+        if actual != digest:
+            raise DigestMismatch(digest, actual)
+        self._verified = digest
 
     def _publish(self, digest: Digest) -> None:
         if digest != self._verified:
@@ -274,7 +298,7 @@ class FileIngest:
         if not self._ended:
             self._ended = True
             self._release()
-        if self._writing is not None:
+        if self._writing is not None and self._writing is not self._reading:
             self._writing.close()
 
     def _reader(self) -> FileIO:

@@ -42,10 +42,10 @@ class IngestFolder:
         except NothingBegun:
             return None
 
-    async def begin_put(self) -> FileIngest:
+    def begin_put(self) -> FileIngest:
         """An ingest for one ``put``: nobody resumes it, and no id is its name."""
         self._puts += 1
-        return await self._begin(f".put-{self._puts}", FileIngest.start_over)
+        return self._new(f".put-{self._puts}")
 
     async def sweep(self, older_than: datetime, prefix: str) -> int:
         """The bytes freed."""
@@ -57,17 +57,20 @@ class IngestFolder:
     async def _begin(
         self, name: str, opening: Callable[[FileIngest], Awaitable[None]]
     ) -> FileIngest:
-        with self._lock:
-            if name in self._open:
-                raise StorageError("cannot begin an ingest: it is open already")
-            self._open.add(name)
-        ingest = FileIngest(self._path / name, self._surroundings, lambda: self._release(name))
+        ingest = self._new(name)
         try:
             await opening(ingest)
         except BaseException:
             ingest.close()
             raise
         return ingest
+
+    def _new(self, name: str) -> FileIngest:
+        with self._lock:
+            if name in self._open:
+                raise StorageError("cannot begin an ingest: it is open already")
+            self._open.add(name)
+        return FileIngest(self._path / name, self._surroundings, lambda: self._release(name))
 
     def _release(self, name: str) -> None:
         self._open.discard(name)

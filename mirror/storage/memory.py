@@ -158,11 +158,12 @@ class MemoryIngest:
     def offset(self) -> int:
         return len(self._growing.content)
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, *chunks: bytes) -> None:
         self._check_going_on()
-        if len(chunk) > self._store.space().free:
+        content = b"".join(chunks)
+        if len(content) > self._store.space().free:
             raise StorageFull("cannot write a blob: no room left in memory")
-        self._growing.content += chunk
+        self._growing.content += content
         self._growing.written_at = self._store.now()
 
     async def written(self, start: int, stop: int) -> AsyncIterator[bytes]:
@@ -186,8 +187,8 @@ class MemoryIngest:
         content = b"".join(_pieces(self._growing.content, start, stop))
         return hashlib.sha256(content).hexdigest()
 
-    async def publish(self, digest: Digest) -> None:
-        self._check_going_on()
+    async def publish(self, digest: Digest, *rest: bytes) -> None:
+        await self.write(*rest)
         await self.verify(digest)
         self._store.publish(digest, bytes(self._growing.content))
         self._end()

@@ -22,7 +22,7 @@ from tests.simulated_hub import Image, SimulatedHub, blob, make_image
 
 DEAD = [blob(f"dead {number}", 2000 + number) for number in range(4)]
 IMAGE = make_image(layers=[blob("layer", 3000)])
-CALLS = ("pwrite64", "fsync", "fdatasync", "unlink", "sendto")
+CALLS = ("pwrite64", "pwritev2", "fsync", "fdatasync", "unlink", "sendto")
 LONG_AGO = 1
 
 

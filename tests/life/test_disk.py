@@ -201,7 +201,7 @@ async def test_no_file_can_be_made_at_the_start(nursery: Nursery, disk: SmallDis
     assert f"{disk.mounted_at}/metadata.db" in line
 
 
-READ_ONLY = "pwrite64,fsync,fdatasync,ftruncate,rename,mkdir,unlink,fchmod,utimensat"
+READ_ONLY = "pwrite64,pwritev2,fsync,fdatasync,ftruncate,rename,mkdir,unlink,fchmod,utimensat"
 """What no longer works. A file system with open files can be made so only from inside."""
 
 

@@ -179,7 +179,17 @@ async def test_in_the_middle_of_a_download(
 
 # At a system call.
 
-CALLS = ("pwrite64", "fsync", "fdatasync", "rename", "unlink", "ftruncate", "fchmod", "mkdir")
+CALLS = (
+    "pwrite64",
+    "pwritev2",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "unlink",
+    "ftruncate",
+    "fchmod",
+    "mkdir",
+)
 
 
 async def live(nursery: Nursery, data: Path, hub: SimulatedHub, *tracing: str) -> int:

@@ -28,7 +28,7 @@ NEW = make_image(layers=[blob("new", 3_000)])
 NOTE = make_artifact(OLD, b"note")
 IMAGES = (OLD, NEW, NOTE)
 CALLS = (
-    *("pwrite64", "utimensat", "fchmod", "fsync", "fdatasync", "mkdir", "rename"),
+    *("pwrite64", "pwritev2", "utimensat", "fchmod", "fsync", "fdatasync", "mkdir", "rename"),
     *("unlink", "sendto"),
 )
 

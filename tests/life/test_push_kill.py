@@ -22,7 +22,7 @@ from tests.simulated_hub import SimulatedHub, blob
 
 CONTENT = blob("pushed", 300_000)
 CALLS = (
-    *("pwrite64", "utimensat", "fchmod", "fsync", "fdatasync", "mkdir", "rename"),
+    *("pwrite64", "pwritev2", "utimensat", "fchmod", "fsync", "fdatasync", "mkdir", "rename"),
     *("ftruncate", "unlink", "sendto"),
 )
 

@@ -1,7 +1,7 @@
 """From a body to an ingest: nothing is ever written behind a gap, whatever ends it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -36,9 +36,18 @@ async def written(ingest: Ingest) -> bytes:
     return b"".join([bytes(each) async for each in ingest.written(0, ingest.offset)])  # type: ignore[arg-type]  # a store in memory gives bytes
 
 
+async def pour_all(
+    chunks: AsyncIterator[bytes], ingest: Ingest, admit: Callable[[int], Awaitable[None]]
+) -> None:
+    await ingest.write(*await pour(chunks, ingest, admit))
+
+
 async def test_all_of_it_arrives_in_order() -> None:
     ingest = await ingest_in()
-    await pour(gradually(CHUNKS), ingest, welcome)
+    rest = await pour(gradually(CHUNKS), ingest, welcome)
+    assert ingest.offset + sum(map(len, rest)) == len(CONTENT)
+    assert ingest.offset >= PORTION
+    await ingest.write(*rest)
     assert ingest.digest() == digest_of(CONTENT)
 
 
@@ -49,7 +58,7 @@ async def test_it_is_written_in_portions() -> None:
     async def admit(size: int) -> None:
         sizes.append(size)
 
-    await pour(gradually([CONTENT[:1000], *CHUNKS]), ingest, admit)
+    await pour_all(gradually([CONTENT[:1000], *CHUNKS]), ingest, admit)
     assert sizes[:-1] == [PORTION + 1000, *[PORTION] * (len(sizes) - 2)]
     assert sum(sizes) == len(CONTENT) + 1000
 
@@ -70,7 +79,7 @@ async def test_who_is_behind_writes_more_at_once_and_is_waited_for() -> None:
             taken += len(chunk)
             yield chunk
 
-    pouring = asyncio.create_task(pour(counted(), ingest, admit))
+    pouring = asyncio.create_task(pour_all(counted(), ingest, admit))
     for _ in range(100):
         await asyncio.sleep(0)
     assert taken == PORTION + MOST_GATHERED
@@ -84,7 +93,7 @@ async def test_who_is_behind_writes_more_at_once_and_is_waited_for() -> None:
 async def test_what_came_before_it_broke_off_is_written(count: int) -> None:
     ingest = await ingest_in()
     with pytest.raises(ClientLeft):
-        await pour(broken(*CHUNKS[:count]).chunks, ingest, welcome)
+        await pour_all(broken(*CHUNKS[:count]).chunks, ingest, welcome)
     assert await written(ingest) == CONTENT[: count * STEP]
 
 
@@ -92,7 +101,7 @@ async def test_what_came_before_it_broke_off_is_written(count: int) -> None:
 async def test_nothing_follows_what_found_no_room(capacity: int) -> None:
     ingest = await ingest_in(capacity)
     with pytest.raises(StorageFull):
-        await pour(gradually(CHUNKS), ingest, welcome)
+        await pour_all(gradually(CHUNKS), ingest, welcome)
     assert await written(ingest) == CONTENT[: capacity // PORTION * PORTION]
 
 
@@ -109,7 +118,7 @@ async def test_nothing_follows_what_was_not_admitted(refused: int) -> None:
             raise StorageError("not now")
 
     with pytest.raises(StorageError, match="not now"):
-        await pour(gradually(CHUNKS), ingest, admit)
+        await pour_all(gradually(CHUNKS), ingest, admit)
     assert await written(ingest) == CONTENT[: refused * PORTION]
 
 
@@ -122,7 +131,7 @@ async def test_it_may_be_cancelled_at_any_moment(turns: int) -> None:
             await asyncio.sleep(0)
 
     ingest = await ingest_in()
-    pouring = asyncio.create_task(pour(gradually(CHUNKS), ingest, hesitate))
+    pouring = asyncio.create_task(pour_all(gradually(CHUNKS), ingest, hesitate))
     for _ in range(turns):
         await asyncio.sleep(0)
     pouring.cancel()

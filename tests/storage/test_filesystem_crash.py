@@ -89,16 +89,16 @@ def traced(scenario: str, root: Path, *options: str | Path) -> list[str]:
 def test_bytes_are_durable_before_their_name_and_their_name_before_the_answer(
     tmp_path: Path,
 ) -> None:
-    calls = "pwrite64,fsync,fdatasync,fchmod,rename,renameat,renameat2,mkdir,unlink,write"
+    calls = "pwritev2,fsync,fdatasync,fchmod,rename,renameat,renameat2,mkdir,unlink,write"
     root, trace = tmp_path / "data", tmp_path / "trace"
     FilesystemBlobStore.prepare(root)
 
     traced("publish", root, "-o", trace, "-e", f"trace={calls}")
 
     assert steps(trace, root) == [
-        "pwrite64 ingest/fill",
-        "pwrite64 ingest/fill",
-        "pwrite64 ingest/fill",
+        "pwritev2 ingest/fill",
+        "pwritev2 ingest/fill",
+        "pwritev2 ingest/fill",
         "fchmod ingest/fill",
         "fsync ingest/fill",
         "mkdir blobs/sha256",
@@ -127,7 +127,7 @@ def steps(trace: Path, root: Path) -> list[str]:
 class CallLog:
     """The names of the calls in one thread, where nothing can be traced."""
 
-    NAMES = frozenset({"pwrite", "fchmod", "fsync", "mkdir", "rename", "unlink"})
+    NAMES = frozenset({"pwritev", "fchmod", "fsync", "mkdir", "rename", "unlink"})
 
     def __init__(self) -> None:
         self.calls: list[str] = []
@@ -148,7 +148,7 @@ async def test_the_calls_come_in_order(tmp_path: Path) -> None:
         await fill(FilesystemBlobStore(tmp_path, SetClock(), executor), "fill")
 
     assert log.calls == [
-        *["pwrite", "pwrite", "pwrite", "fchmod", "fsync"],
+        *["pwritev", "pwritev", "pwritev", "fchmod", "fsync"],
         *["mkdir", "fsync", "mkdir", "fsync", "rename", "fsync"],
     ]
 
@@ -169,8 +169,8 @@ async def test_a_blob_that_is_there_is_durable_before_its_copy_goes(tmp_path: Pa
 @pytest.mark.parametrize(
     ("call", "count", "error"),
     [
-        ("pwrite64", 1, "EIO"),
-        ("pwrite64", 3, "ENOSPC"),
+        ("pwritev2", 1, "EIO"),
+        ("pwritev2", 3, "ENOSPC"),
         ("ftruncate", 1, "EIO"),
         ("fchmod", 1, "EROFS"),
         ("fsync", 1, "EIO"),
