@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from mirror.flight import SingleFlight
 from mirror.oci.digest import Digest
@@ -20,7 +21,7 @@ from mirror.oci.reference import Tag
 from mirror.ports.clock import Clock
 from mirror.ports.metadata import MetadataError, TagRecord, TagStore
 from mirror.ports.repository import Repository
-from mirror.ports.upstream import UpstreamError, UpstreamInvalid
+from mirror.ports.upstream import UpstreamDenied, UpstreamError, UpstreamInvalid
 from mirror.registry import freshness
 from mirror.registry.age import ago
 from mirror.registry.answer import Handling, ManifestAnswer
@@ -38,8 +39,10 @@ from mirror.registry.statistics import Result, Statistics
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 ABSENCE = 15.0
-"""Seconds for which an upstream's 404 is believed."""
+"""Seconds for which an upstream's 404, 401 or 403 is believed."""
 
 MOST_ABSENT = 10_000
 
@@ -226,9 +229,9 @@ class Manifests:
         key = (repository, str(tag))
         if self._absent.holds(key):
             return None
-        found = await self._online(repository).upstream.resolve(repository.name, tag)
+        upstream = self._online(repository).upstream
+        found = await self._absent.heed(key, upstream.resolve(repository.name, tag))
         if found is None:
-            self._absent.add(key)
             return None
         descriptor = found.descriptor if isinstance(found, Manifest) else found
         before = await self._ports.tags.get_tag(repository, tag)
@@ -278,9 +281,9 @@ class Manifests:
         key = (repository, str(digest))
         if self._absent.holds(key):
             return None
-        manifest = await self._online(repository).upstream.get_manifest(repository.name, digest)
+        upstream = self._online(repository).upstream
+        manifest = await self._absent.heed(key, upstream.get_manifest(repository.name, digest))
         if manifest is None:
-            self._absent.add(key)
             return None
         await self._keep(repository, manifest)
         return manifest
@@ -303,26 +306,43 @@ class Manifests:
 
 
 class Absences:
-    """What upstreams lately said they do not have, for ABSENCE seconds each."""
+    """What upstreams lately said they do not have, or not for us, for ABSENCE seconds each.
+
+    Docker Hub says the latter of every repository that does not exist.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._until: dict[tuple[Repository, str], float] = {}
+        self._known: dict[tuple[Repository, str], tuple[float, UpstreamDenied | None]] = {}
 
-    def add(self, key: tuple[Repository, str]) -> None:
-        if len(self._until) >= MOST_ABSENT:
+    async def heed(self, key: tuple[Repository, str], asking: Awaitable[T | None]) -> T | None:
+        """The answer; remembered if it is one of these. Raises UpstreamError."""
+        try:
+            answer = await asking
+        except UpstreamDenied as denied:
+            self.add(key, denied)
+            raise
+        if answer is None:
+            self.add(key)
+        return answer
+
+    def add(self, key: tuple[Repository, str], denied: UpstreamDenied | None = None) -> None:
+        if len(self._known) >= MOST_ABSENT:
             # Oldest first, because a dictionary keeps the order of insertion.
-            del self._until[next(iter(self._until))]
-        self._until[key] = self._clock.monotonic() + ABSENCE
+            del self._known[next(iter(self._known))]
+        self._known[key] = self._clock.monotonic() + ABSENCE, denied
 
     def holds(self, key: tuple[Repository, str]) -> bool:
-        until = self._until.get(key)
+        """Whether it is known not to be there. Raises UpstreamDenied when it is not for us."""
+        until, denied = self._known.get(key, (None, None))
         if until is None:
             return False
-        if self._clock.monotonic() < until:
-            return True
-        del self._until[key]
-        return False
+        if self._clock.monotonic() >= until:
+            del self._known[key]
+            return False
+        if denied is not None:
+            raise UpstreamDenied(str(denied))
+        return True
 
 
 async def _record(writing: Awaitable[object]) -> bool:

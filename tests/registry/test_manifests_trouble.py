@@ -17,6 +17,7 @@ from mirror.ports.upstream import (
     UpstreamUnreachable,
 )
 from mirror.registry.answer import ManifestAnswer
+from mirror.registry.manifests import ABSENCE
 from mirror.registry.proxied import DeletedTags
 from mirror.registry.routing import Route
 from mirror.registry.statistics import Result
@@ -54,6 +55,13 @@ every_trouble = pytest.mark.parametrize(
 # Trouble.
 
 
+def get_over(bench: Workbench, upstream: ScriptedUpstream, error: UpstreamError) -> None:
+    """The trouble ends. Nothing of it is remembered, except for a while what is not for us."""
+    upstream.trouble.clear()
+    if isinstance(error, UpstreamDenied):
+        bench.clock.advance(timedelta(seconds=ABSENCE))
+
+
 @every_trouble
 @pytest.mark.parametrize("route", [MIRROR, DIRECT], ids=["mirror", "direct"])
 async def test_a_copy_is_served_whatever_the_trouble(
@@ -71,7 +79,7 @@ async def test_a_copy_is_served_whatever_the_trouble(
         assert is_stale_copy(answer, str(error))
         assert "confirmed 5 minutes ago" in str(answer.handling.detail)
     assert issubclass(refusal, OCIError)
-    hub_upstream.trouble.clear()
+    get_over(bench, hub_upstream, error)
     answer = await get(bench)
     assert (answer.handling.result, answer.descriptor) == (Result.REVALIDATED, old.descriptor)
 
@@ -91,8 +99,7 @@ async def test_without_a_copy_the_client_hears_what_it_needs_to(
         await get(bench, MIRROR)
     with pytest.raises(refusal, match=str(error)):
         await get(bench, DIRECT)
-    # Nothing of it is remembered.
-    hub_upstream.trouble.clear()
+    get_over(bench, hub_upstream, error)
     assert (await get(bench)).content == old.content
 
 
@@ -109,7 +116,7 @@ async def test_a_digest_that_cannot_be_fetched(
         await bench.manifests.get(MIRROR, old.digest)
     with pytest.raises(refusal, match=str(error)):
         await bench.manifests.get(DIRECT, old.digest)
-    hub_upstream.trouble.clear()
+    get_over(bench, hub_upstream, error)
     assert (await bench.manifests.get(MIRROR, old.digest)).content == old.content
 
 
