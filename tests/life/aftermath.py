@@ -41,7 +41,10 @@ def inspect_ingests(data: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def inspect_database(data: Path) -> None:
-    """A copy of it: looking at the original would repair what the next server has to repair."""
+    """It tells of no blob that is not there: what is recorded was durable before.
+
+    A copy of it: looking at the original would repair what the next server has to repair.
+    """
     with TemporaryDirectory(dir=data.parent) as name:
         for file in DATABASE:
             if (data / file).exists():
@@ -49,6 +52,9 @@ def inspect_database(data: Path) -> None:
         with closing(sqlite3.connect(Path(name) / DATABASE[0])) as database:
             assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
             assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+            began = database.execute("SELECT 1 FROM sqlite_master").fetchone()
+        stored = {f"sha256:{path.name}": path.stat().st_size for path in stored_files(data)}
+        assert not began or recorded_blobs(Path(name)).items() <= stored.items()
 
 
 def recorded_blobs(data: Path) -> dict[str, int]:

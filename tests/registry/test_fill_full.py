@@ -283,6 +283,7 @@ async def test_full_when_it_is_published(
     assert await fetch(bench.blobs, MIRROR, digest) == LAYER
     await fills_ended()
     assert not bench.has(digest)
+    assert await bench.facts.get_stored(digest) is None, "nothing is recorded before it is there"
     await bench.close()
     later = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
     assert await fetch(later.blobs, MIRROR, digest) == LAYER
