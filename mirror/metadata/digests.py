@@ -23,12 +23,10 @@ _text = type_coerce(digests.c.digest, PlainText)
 _texts: BindParameter[list[str]] = bindparam("texts", expanding=True)
 _IDS = select(digests.c.id, _text).where(_text.in_(_texts))
 _ENSURE = Upsert(digests, or_nothing)
+_ID = select(digests.c.id).where(digests.c.digest == bindparam("asked", type_=DigestText))
+_MAKE = Upsert(digests, lambda insert: insert.on_conflict_do_nothing().returning(digests.c.id))
 
-ASKED_ID = (
-    select(digests.c.id)
-    .where(digests.c.digest == bindparam("asked", type_=DigestText))
-    .scalar_subquery()
-)
+ASKED_ID = _ID.scalar_subquery()
 """The id of the parameter ``asked`` as part of a larger statement that is made once. NULL, which
 equals nothing, for an unknown one.
 """
@@ -50,7 +48,13 @@ def ids_of(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, i
 
 
 def ensure_digest(connection: Connection, digest: Digest) -> int:
-    return ensure_digests(connection, [digest])[digest]
+    """Its id, after a row was made for it if there was none."""
+    known: int | None = connection.scalar(_ID, {"asked": digest})
+    if known is None:
+        known = connection.scalar(_MAKE.on(connection), {"digest": digest})
+    if known is None:  # somebody else has made it in between
+        known = connection.execute(_ID, {"asked": digest}).scalar_one()
+    return known
 
 
 def ensure_digests(connection: Connection, wanted: Collection[Digest]) -> dict[Digest, int]:
