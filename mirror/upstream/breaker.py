@@ -59,6 +59,7 @@ class Breaker:
         self._failures = 0
         self._last_failure: UpstreamError | None = None
         self._pause = _FIRST_PAUSE
+        self._pull_pace = _SHORTEST_PAUSE
         self._quota: Quota | None = None
 
     def enter(self, *, is_pull: bool) -> Permit:
@@ -78,6 +79,8 @@ class Breaker:
             self._failures = 0
             self._last_failure = None
             self._pause = _FIRST_PAUSE
+        if self._pulls in gates:
+            self._pull_pace = _SHORTEST_PAUSE
         for gate in gates:
             gate.open()
 
@@ -143,9 +146,12 @@ class Breaker:
         return gate, max(pause, _SHORTEST_PAUSE)
 
     def _pull_pause(self) -> float:
-        if self._quota is None:
-            return _THROTTLED_PAUSE
-        return min(float(self._quota.window_seconds), _LONGEST_PULL_PAUSE)
+        """A registry that never speaks of a window has a pace instead: so many pulls a second."""
+        if self._quota is not None:
+            return min(float(self._quota.window_seconds), _LONGEST_PULL_PAUSE)
+        pause = self._pull_pace
+        self._pull_pace = min(pause * 2, _THROTTLED_PAUSE)
+        return pause
 
     def _gates(self, *, is_pull: bool) -> tuple["_Gate", ...]:
         return (self._everything, self._pulls) if is_pull else (self._everything,)

@@ -69,10 +69,11 @@ class Retrying:
                 return await self._attempt(wish, scope, use)
             except UpstreamError as error:
                 effort = self._clock.monotonic() - began
-                delay = retry_delay(error, attempt, effort, self._pauses.random())
                 shut = self._breaker.wait(is_pull=wish.is_pull)
+                error = not_before(error, shut)
+                delay = retry_delay(error, attempt, effort, self._pauses.random())
                 if delay is None or shut > delay:
-                    raise not_before(error, shut) from None
+                    raise error from None
             await self._pauses.sleep(delay)
         raise AssertionError
 

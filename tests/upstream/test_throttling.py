@@ -1,5 +1,7 @@
 """Pull limits and 429s: told to wait, we wait, and what does not count goes on."""
 
+from dataclasses import replace
+
 import pytest
 
 from mirror.ports.upstream import UpstreamThrottled
@@ -141,6 +143,30 @@ async def test_a_429_that_is_over_in_a_moment_is_sat_out(world: World) -> None:
     assert await upstream.get_manifest(NAME, manifest_digest(image)) is not None
     assert world.slept == [3.0]
     assert upstream.status().reachable
+
+
+async def test_where_nothing_is_said_of_a_window_the_pace_is_taken_down(world: World) -> None:
+    """As Amazon's public registry has it: one pull a second, and no word of when."""
+    image = push_image(world.hub)
+    too_fast = b'{"errors":[{"code":"toomanyrequests","message":"Rate exceeded"}]}'
+    refusal = Fault(route="manifest", method="GET", status=429, body=too_fast, times=1)
+    world.hub.faults.add(refusal)
+    upstream = world.upstream()
+    assert await upstream.get_manifest(NAME, manifest_digest(image)) is not None
+    assert world.slept == [1.0]
+    assert upstream.status().state == "ok"
+    world.hub.faults.add(replace(refusal, times=None))
+    for told in (4.0, 8.0, 16.0, 32.0, 60.0, 60.0):
+        with pytest.raises(UpstreamThrottled) as caught:
+            await upstream.get_manifest(NAME, manifest_digest(image))
+        assert caught.value.retry_after == told
+        world.clock.pass_by(told)
+    assert world.slept == [1.0, 1.0, 2.0]
+    world.hub.faults.clear()
+    assert await upstream.get_manifest(NAME, manifest_digest(image)) is not None
+    world.hub.faults.add(replace(refusal, times=1))
+    assert await upstream.get_manifest(NAME, manifest_digest(image)) is not None
+    assert world.slept[-1] == 1.0
 
 
 @pytest.mark.parametrize("code", ["TOOMANYREQUESTS", "toomanyrequests"])
