@@ -46,6 +46,9 @@ async def test_row_53_a_login_that_is_wrong(tmp_path: Path) -> None:
             assert (await site.ask(TAGGED)).body == INDEX.content
             for content in (SMALL, LAYER):
                 assert (await site.ask(blob_path(content))).body == content
+            # Of another repository, so with another token.
+            hub.push("library/redis", "1", INDEX)
+            assert (await site.ask("/v2/library/redis/manifests/1")).body == INDEX.content
         with_login = [asked for asked in hub.find("token") if asked.authorization is not None]
     assert len(with_login) == 1
 
@@ -137,6 +140,8 @@ async def test_row_59_a_redirect_to_where_nobody_should_go(site: Site) -> None:
         answer = await site.ask(BLOB)
         assert (answer.status, answer.code) == (404, "BLOB_UNKNOWN")
         assert b"root:" not in answer.body
+        # Each for its own reason, and none because nobody answers there.
+        assert any(word in answer.body for word in (b"not at a public address", b"redirect"))
         site.hub.faults.remove(fault)
         site.mirror.clock.advance(HOUR)
 
