@@ -315,7 +315,7 @@ class Absences:
         self._clock = clock
         self._known: dict[tuple[Repository, str], tuple[float, UpstreamDenied | None]] = {}
 
-    async def heed(self, key: tuple[Repository, str], asking: Awaitable[T | None]) -> T | None:
+    async def heed(self, key: tuple[Repository, str], asking: Awaitable[T]) -> T:
         """The answer; remembered if it is one of these. Raises UpstreamError."""
         try:
             answer = await asking
