@@ -21,7 +21,7 @@ RUN /opt/pip/bin/pip --python /opt/mirror/bin/python install --no-deps .
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="mirror" \
-      org.opencontainers.image.description="A pull-through mirror of Docker Hub and other registries"
+      org.opencontainers.image.description="A pull-through mirror of Docker Hub and other registries, and a private registry"
 # Group 0 may write too: some platforms choose the user's number themselves and leave it that group.
 RUN echo 'mirror:x:1000:1000:mirror:/var/lib/registry:/usr/sbin/nologin' >> /etc/passwd \
     && echo 'mirror:x:1000:' >> /etc/group \

@@ -1,1 +1,1 @@
-"""A pull-through mirror of Docker Hub and other registries."""
+"""A pull-through mirror of Docker Hub and other registries, and a private registry."""

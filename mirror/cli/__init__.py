@@ -18,7 +18,7 @@ configuration is wrong, or no mirror answered.
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="mirror", prog_name="mirror", message="%(prog)s %(version)s")
 def cli() -> None:
-    """A pull-through mirror of Docker Hub and other registries.
+    """A pull-through mirror of Docker Hub and other registries, and a private registry.
 
     "mirror serve" is the server. The other commands ask a running one about what it holds and
     does: the one on this machine, unless --url or MIRROR_URL names another.
@@ -58,7 +58,7 @@ def check_config(path: Path | None, *, as_json: bool) -> None:
 def stats(url: str, *, as_json: bool) -> None:
     """Show answers, traffic, storage, upstreams and what is left of their pull limits.
 
-    Answers and traffic count from the first start of the server, upstreams from the last.
+    All of it counts from the first start of a server with this data folder.
     """
     from mirror.cli.stats import report_stats  # noqa: PLC0415 - heavy, as above
 
