@@ -284,8 +284,9 @@ def _refuse_if_needed(what: str, by: str, removal: Removal) -> None:
 
 
 def _is_immutable(repository: Repository, tag: Tag, pattern: str, verb: str) -> Denied:
+    way_out = "use another tag" if verb == "moved" else "change that first"
     return Denied(
         f"tag {repository.name}:{tag} cannot be {verb}, {pattern} in hosted.immutable_tags holds"
-        " it: use another tag",
+        f" it: {way_out}",
         detail={"name": str(repository.name), "tag": tag.value, "pattern": pattern},
     )
