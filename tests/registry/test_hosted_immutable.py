@@ -77,7 +77,7 @@ async def test_other_tags_move(house: House) -> None:
 
 
 async def test_it_cannot_be_deleted_nor_what_it_names(house: House) -> None:
-    with pytest.raises(Denied, match="v1 cannot be deleted, .* holds it: change that first"):
+    with pytest.raises(Denied, match=r"v1 cannot be deleted, .* holds it: change that first"):
         await house.hosting.hosted.delete_tag(TEAM, Tag("v1"))
     with pytest.raises(Denied, match="v1 cannot be deleted"):
         await house.hosting.hosted.delete_manifest(TEAM, digest(IMAGE))
