@@ -15,6 +15,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from mirror.api.figures import Activity, Holdings, measure, observe
+from mirror.api.rendering import HEADERS
 from mirror.api.services import SERVICES, Services
 from mirror.api.version import version
 from mirror.ports.blobs import StorageError
@@ -35,8 +36,7 @@ async def get_metrics(request: web.Request) -> web.Response:
         content_type = openmetrics.CONTENT_TYPE_LATEST
     else:
         body, content_type = generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
-    headers = {"Content-Type": content_type, "Cache-Control": "no-store"}
-    return web.Response(body=body, headers=headers)
+    return web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
 
 
 class Figures(Collector):

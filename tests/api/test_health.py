@@ -51,3 +51,10 @@ async def test_other_methods_are_refused_in_json(client: AdminClient) -> None:
     reply = await client.post("/readyz")
     assert (reply.status, reply.headers["Allow"]) == (405, "GET, HEAD")
     assert reply.problem.startswith("UNSUPPORTED")
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/metrics", "/api/v1/stats", "/api/v1/openapi.json", "/v2/", "/nothing"]
+)
+async def test_no_answer_tells_what_it_is_made_of(client: AdminClient, path: str) -> None:
+    assert (await client.get(path)).headers["Server"] == "mirror"
