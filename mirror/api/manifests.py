@@ -33,7 +33,7 @@ async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
     changes = request.app[PREPARED].changes
     route = route_of(request, path.name, "manifest")
     reference = parse_reference(path.item)
-    if _looks_whether_to_push(request, route):
+    if _looks_whether_to_push(request, route, reference):
         route = replace(route, fallback=None, kept_out=None)
     answer = services.manifests.peek(route, reference)
     if answer is None:
@@ -53,7 +53,7 @@ async def get_manifest(request: web.Request, path: ResourcePath) -> web.StreamRe
     return web.Response(body=body, headers=headers)
 
 
-def _looks_whether_to_push(request: web.Request, route: Route) -> bool:
+def _looks_whether_to_push(request: web.Request, route: Route, reference: Reference) -> bool:
     """Whether a client would take a yes for a reason to push nothing.
 
     A name that is not known here may stand for one of the default upstream: what is there is not
@@ -61,9 +61,22 @@ def _looks_whether_to_push(request: web.Request, route: Route) -> bool:
     """
     if request.method != "HEAD" or (route.fallback is None and route.kept_out is None):
         return False
+    if _pushes_after(request.headers.get("User-Agent", ""), reference):
+        return True
     accepted = ",".join(request.headers.getall("Accept", ())).split(",")
     types = {bare(text) for text in accepted}
     return len(types) == len(("one", "*/*")) and "*/*" in types
+
+
+def _pushes_after(agent: str, reference: Reference) -> bool:
+    """Clients that name every type then, too.
+
+    What crane is made of, and kaniko and ko, asks by GET when a HEAD found nothing and it wants to
+    pull. oras looks for digests before it pushes, and resolves tags to pull.
+    """
+    if "go-containerregistry" in agent:
+        return True
+    return agent.startswith("oras") and isinstance(reference, Digest)
 
 
 async def _answer(

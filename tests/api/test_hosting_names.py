@@ -90,6 +90,34 @@ async def test_containerd_is_not_told_that_what_is_upstream_is_here(site: Site) 
         assert (await pusher.head(f"manifests/{reference}", accepted)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("agent", "by_tag", "by_digest"),
+    [
+        ("crane/v0.22.1 go-containerregistry/v0.22.1", 404, 404),
+        ("oras/1.2.0", 200, 404),
+        ("oras-go", 200, 404),
+        ("docker/28.2.2 go/go1.24", 200, 200),
+    ],
+)
+async def test_who_pushes_nothing_that_a_head_finds_is_told_what_is_here(
+    site: Site, agent: str, by_tag: int, by_digest: int
+) -> None:
+    """Whether they are about to push or to pull, these accept every type."""
+    pusher = Pusher(site.mirror, "nginx")
+    asking = {"Accept": f"{INDEX_TYPE},{IMAGE.media_type}", "User-Agent": agent}
+    for _ in range(2):
+        assert (await pusher.head("manifests/1", asking)).status == by_tag
+        assert (await pusher.head(f"manifests/{INDEX.digest}", asking)).status == by_digest
+        assert (await pusher.get("manifests/1", asking)).status == 200
+        assert (await pusher.get(f"manifests/{INDEX.digest}", asking)).status == 200
+    everywhere = Pusher(site.mirror, "library/nginx")
+    assert (await everywhere.head(f"manifests/{INDEX.digest}", asking)).status == 200
+
+    await pusher.push("1", INDEX)
+    for reference in ("1", INDEX.digest):
+        assert (await pusher.head(f"manifests/{reference}", asking)).status == 200
+
+
 async def test_what_the_operator_keeps_out_can_be_hosted(tmp_path: Path, hub: SimulatedHub) -> None:
     upstream = f'{{url: "{hub.url}", realms: ["{hub.token_host}"], default: true, deny: ["**"]}}'
     more = {"MIRROR__UPSTREAMS": f"{{docker.io: {upstream}}}"}

@@ -84,17 +84,23 @@ async def test_what_is_attached_is_copied_along(oras: Oras) -> None:
     assert found["digest"] == signature
 
 
-async def test_a_copy_within_the_registry_moves_no_blob(
+async def test_a_copy_of_what_is_proxied_is_hosted_and_a_copy_of_that_moves_no_blob(
     crane: Crane, hello: Sample, mirror: MirrorServer
 ) -> None:
-    """From what is proxied to what is hosted, and from there on: every blob is mounted."""
+    """Also when the copy is named as what it is of: that is not here before it was pushed."""
     source = f"{HOST}/library/hello:1"
+    before: list[tuple[str, str]] = []
     for target in (f"{HOST}/hello:1", f"{HOST}/local/team/hello:2"):
+        before = list(requests(mirror))
         (await crane.command("copy", source, target)).checked()
         assert await crane.lines("digest", target) == [hello.digest]
         (await crane.command("validate", "--remote", target)).checked()
         source = target
-    written = [path for method, path in requests(mirror) if method in ("PATCH", "PUT")]
+    assert await crane.lines("catalog", HOST) == [
+        *("docker.io/library/hello", "hello", "local/team/hello")
+    ]
+    second = list(requests(mirror))[len(before) :]
+    written = [path for method, path in second if method in ("PATCH", "PUT")]
     assert written
     assert not [path for path in written if "/blobs/" in path]
 
