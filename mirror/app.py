@@ -1,8 +1,8 @@
 """The composition root: from a configuration to a running server. Only here adapters are named."""
 
 import asyncio
-import gc
 import contextlib
+import gc
 import logging
 import random
 import secrets
@@ -22,7 +22,7 @@ from mirror.api.server import ListenError, Server, ServerSettings
 from mirror.api.services import Services
 from mirror.auth.networks import TrustedNetworks
 from mirror.clock import SystemClock
-from mirror.config import Config
+from mirror.config import Config, Hosted
 from mirror.data_folder import DataFolderError, keep_reserve, locked, release_reserve
 from mirror.logs import LineWriter, start_logging, wants_text
 from mirror.metadata.cached import CachedMetadata
@@ -201,10 +201,15 @@ async def _services(config: Config, surroundings: Surroundings, stack: AsyncExit
 
 
 async def _hosting(config: Config, parts: "_Parts", proxied: Proxied) -> Hosting:
-    ports = parts.hosting_ports(make_immutable_tags(config), config.hosted.gc.grace)
+    ports = parts.hosting_ports(make_immutable_tags(config), _renew_every(config.hosted))
     hosting = make_hosting(ports, proxied)
     await hosting.names.load()
     return hosting
+
+
+def _renew_every(hosted: Hosted) -> timedelta:
+    """What was renewed that long ago is still sure to stay for as long as an upload may last."""
+    return min(hosted.gc.grace / 4, hosted.gc.grace - hosted.upload_expiry)
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +264,7 @@ class _Parts:
         recorded = RecordedReferrers(self.held, self.metadata)
         return ReferrerPorts(recorded, self.registries, self.clock, stale_after)
 
-    def hosting_ports(self, immutable: ImmutableTags, grace: timedelta) -> HostingPorts:
+    def hosting_ports(self, immutable: ImmutableTags, renew_every: timedelta) -> HostingPorts:
         return HostingPorts(
             store=self.store,
             facts=self.metadata,
@@ -269,7 +274,7 @@ class _Parts:
             clock=self.clock,
             usage=self.usage,
             statistics=self.statistics,
-            renew_every=grace / 4,
+            renew_every=renew_every,
         )
 
     def upload_ports(self) -> UploadPorts:

@@ -74,6 +74,22 @@ async def test_what_was_pushed_and_is_not_needed_goes(tmp_path: Path) -> None:
             assert (await mirror.get(f"/v2/ours/blobs/{digest}")).body == content
 
 
+async def test_who_was_told_that_it_is_here_has_as_long_as_an_upload_may_last(
+    tmp_path: Path,
+) -> None:
+    """However little longer than that the grace period is."""
+    settings = {**SETTINGS, "MIRROR__HOSTED__GC__GRACE": "61m"}
+    async with running_mirror(tmp_path / "data", None, settings) as mirror:
+        for content in IMAGE.blobs.values():
+            await push_blob(mirror, content)
+        for span in (AN_HOUR / 6, AN_HOUR):
+            for digest in IMAGE.blobs:
+                assert (await mirror.head(f"/v2/ours/blobs/{digest}")).status == 200
+            mirror.clock.advance(span)
+        await collect(mirror)
+        assert await put(mirror, "/v2/ours/manifests/1", IMAGE.content, IMAGE.media_type) == 201
+
+
 async def test_an_image_that_was_deleted_goes_and_can_be_pushed_again(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running_mirror(data, None, SETTINGS) as mirror:
