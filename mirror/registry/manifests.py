@@ -129,6 +129,8 @@ class Manifests:
             return await self._resolve_cold(route, tag, None, content=content)
         ttl = self._ttl(repository, tag, record)
         held = await self._ports.held.get(repository, record.descriptor.digest)
+        if held is None and ttl and not (content or self._ports.registries.offline):
+            return ManifestAnswer(repository, record.descriptor, None, Handling(Result.HIT, ttl))
         if held is None:
             return await self._resolve_cold(route, tag, record if ttl else None, content=content)
         if ttl:

@@ -4,6 +4,7 @@ import pytest
 
 from mirror.oci.errors import ManifestUnknown
 from mirror.oci.manifest import Manifest
+from mirror.registry.answer import Handling
 from mirror.registry.statistics import Result
 from tests.registry.moving_tag import NEW, asked, get, head, stale
 from tests.registry.scripted_upstream import ScriptedUpstream
@@ -16,8 +17,10 @@ async def test_a_head_of_a_cold_tag_costs_no_get(
     answer = await head(bench)
     assert (answer.descriptor, answer.content) == (old.descriptor, None)
     assert asked(hub_upstream) == ["resolve"]
+    assert answer.handling == Handling(Result.MISS, ttl=300, stored=False)
     answer = await head(bench)
-    assert (answer.descriptor, answer.handling.ttl) == (old.descriptor, 300)
+    assert answer.descriptor == old.descriptor
+    assert answer.handling == Handling(Result.HIT, ttl=300)
     assert asked(hub_upstream) == []
 
 
