@@ -1,6 +1,7 @@
 """Access by network: everyone pulls, trusted networks administer. For as long as nobody logs in."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Network,
@@ -42,6 +43,7 @@ class TrustedNetworks:
         )
 
 
+@lru_cache(1024)
 def _parse_address(text: str) -> Address | None:
     try:
         address = ip_address(text)

@@ -230,10 +230,13 @@ class FileIngest:
             raise StorageError(f"bytes {start} to {stop} were asked, {self._offset} are written")
 
     def _append(self, chunks: Sequence[bytes]) -> None:
+        self._add(chunks)
+        self._touch(self._writer().fileno())
+
+    def _add(self, chunks: Sequence[bytes]) -> None:
         descriptor = self._writer().fileno()
         try:
             end = write_at(descriptor, chunks, self._offset)
-            self._touch(descriptor)
         except OSError:
             with suppress(OSError):
                 os.ftruncate(descriptor, self._offset)
@@ -246,7 +249,7 @@ class FileIngest:
 
     def _append_and_publish(self, digest: Digest, rest: Sequence[bytes]) -> None:
         if rest:
-            self._append(rest)
+            self._add(rest)
         if digest != self._verified:
             self._verify(digest, self.digest())
         self._publish(digest)
@@ -267,9 +270,11 @@ class FileIngest:
 
     def _seal(self, descriptor: int) -> None:
         """Make the file durable and final: exactly the bytes that were hashed."""
-        if os.fstat(descriptor).st_size < self._offset:
+        size = os.fstat(descriptor).st_size
+        if size < self._offset:
             raise StorageError("the file of an ingest became shorter")
-        os.ftruncate(descriptor, self._offset)  # a failed write may have left a tail
+        if size > self._offset:  # a failed write has left a tail
+            os.ftruncate(descriptor, self._offset)
         os.fchmod(descriptor, _BLOB_MODE)
         self._touch(descriptor)
         try:
