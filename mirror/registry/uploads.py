@@ -135,13 +135,18 @@ class Uploads:
         return Upload(upload_id, 0)
 
     async def status(self, repository: Repository, upload_id: str) -> Upload:
-        """How much of it has come. While somebody writes to it, that may be more a moment later."""
+        """How much of it has come. While somebody writes to it, that may be more a moment later.
+
+        Raises TooManyRequests while it is being read again, which comes after a restart.
+        """
         try:
             async with self._hold(repository, upload_id, self._limits.glimpse) as (_, ingest):
                 return Upload(upload_id, ingest.offset)
         except TooManyRequests:
             offset = self._open.offset(_ingest_id(repository, upload_id))
-            return Upload(upload_id, offset or 0)
+            if offset is None:
+                raise
+            return Upload(upload_id, offset)
 
     async def append(self, repository: Repository, upload_id: str, body: Body) -> Upload:
         """Add bytes at the end. Where they break off, those that came stay.

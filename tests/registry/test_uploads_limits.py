@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from mirror.oci.digest import digest_of
-from mirror.oci.errors import BlobUploadUnknown
+from mirror.oci.errors import BlobUploadUnknown, TooManyRequests
 from mirror.registry.housekeeping import ABANDONED
+from mirror.storage.memory import MemoryBlobStore, MemoryIngest
 from tests.registry.conftest import open_files
 from tests.registry.upload_bench import (
     EXPIRY,
@@ -21,6 +22,7 @@ from tests.registry.upload_bench import (
     disk_bench,
     memory_bench,
 )
+from tests.world import SettableClock
 
 SECOND = timedelta(seconds=1)
 
@@ -129,3 +131,32 @@ async def test_a_sweep_removes_what_has_expired(bench: UploadBench) -> None:
     bench.clock.advance(ABANDONED)
     bench.uploads.close()
     assert await bench.store.sweep_ingests(bench.clock.now()) == 5
+
+
+class SlowToResume(MemoryBlobStore):
+    """As with a large upload, all of which is read again after a restart."""
+
+    def __init__(self, clock: SettableClock) -> None:
+        super().__init__(clock)
+        self.resuming = asyncio.Event()
+        self.resumed = asyncio.Event()
+
+    async def resume(self, ingest_id: str, unless_before: datetime) -> MemoryIngest | None:
+        self.resuming.set()
+        await self.resumed.wait()
+        return await super().resume(ingest_id, unless_before)
+
+
+async def test_of_what_is_still_being_read_again_nobody_is_told_that_it_is_empty() -> None:
+    """Whoever heard that would begin at the first byte again."""
+    clock = SettableClock()
+    store = SlowToResume(clock)
+    bench = UploadBench(clock, lambda: store)
+    upload = await bench.begun(b"so far")
+    bench.restart()
+    first = asyncio.create_task(bench.offset(upload))
+    await store.resuming.wait()
+    with pytest.raises(TooManyRequests):
+        await bench.offset(upload)
+    store.resumed.set()
+    assert await first == await bench.offset(upload) == 6
