@@ -7,27 +7,32 @@ failure can only cut the connection: an answer that is complete is right.
 import asyncio
 import logging
 import os
+import socket
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
 from aiohttp import web
 
-from mirror.api.connection import reset
+from mirror.api.connection import LEAST_PROGRESS, reset
 from mirror.ports.blobs import FileSlice, Piece, StorageError
 from mirror.registry.follow import FillFailed
 
 log = logging.getLogger(__name__)
 
 STRIDE = 1024 * 1024
-"""Bytes handed to the kernel at a time, each within the deadline: the slowest reader allowed."""
+"""Bytes handed to the kernel at a time."""
 
 HEAD_START = 5.0
 """Seconds for which the status line waits for the first byte. Every client waits longer."""
 
 COPIED = 64 * 1024
 """Bytes copied at a time where the kernel does not send from the file itself."""
+
+ACKNOWLEDGED = struct.Struct("=120xQ")
+"""Where Linux tells, in ``tcp_info``, how many bytes the other side has acknowledged."""
 
 
 @dataclass(slots=True)
@@ -49,7 +54,7 @@ async def send(
 ) -> None:
     """Send the head and the pieces; cut the connection if they cannot all be sent.
 
-    ``deadline`` is for each STRIDE: a client that takes less in that time is cut off. Raises
+    A client that takes less than LEAST_PROGRESS in the time of ``deadline`` is cut off. Raises
     FillFailed and StorageError as long as nothing was sent.
     """
     first = asyncio.ensure_future(_next(pieces))
@@ -118,15 +123,47 @@ async def _send_piece(
     if isinstance(piece, FileSlice):
         for start in range(piece.start, piece.stop, STRIDE):
             stop = min(start + STRIDE, piece.stop)
-            async with asyncio.timeout(seconds):
+            async with _patience(request, seconds):
                 await _send_file(request, response, FileSlice(piece.file, start, stop))
             outcome.sent += stop - start
         return
     for start in range(0, len(piece), STRIDE):
         chunk = piece[start : start + STRIDE]
-        async with asyncio.timeout(seconds):
+        async with _patience(request, seconds):
             await response.write(chunk)
         outcome.sent += len(chunk)
+
+
+@asynccontextmanager
+async def _patience(request: web.Request, seconds: float) -> AsyncIterator[None]:
+    """Raises TimeoutError once the client has taken next to nothing for so long."""
+    loop = asyncio.get_running_loop()
+    taken = _acknowledged(request)
+
+    def look() -> None:
+        nonlocal taken, timer
+        before, taken = taken, _acknowledged(request)
+        if taken - before < LEAST_PROGRESS:
+            deadline.reschedule(loop.time())
+        else:
+            timer = loop.call_later(seconds, look)
+
+    timer = loop.call_later(seconds, look)
+    try:
+        async with asyncio.timeout(None) as deadline:
+            yield
+    finally:
+        timer.cancel()
+
+
+def _acknowledged(request: web.Request) -> int:
+    """Bytes of this connection that have arrived; zero where nobody can tell."""
+    sock = request.get_extra_info("socket")
+    try:
+        told = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ACKNOWLEDGED.size)
+        return int(ACKNOWLEDGED.unpack(told)[0])
+    except (AttributeError, OSError, struct.error):
+        return 0
 
 
 async def _send_file(request: web.Request, response: web.StreamResponse, part: FileSlice) -> None:

@@ -1,6 +1,7 @@
 """Blobs on their way to clients that leave and stall, and bytes that turn out to be wrong."""
 
 import asyncio
+import gc
 import os
 import random
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.api.site import NAME, TAGGED, Site, blob_path, manifest_path, running_site
-from tests.api.wire import connected, eventually, parse_answer, request
+from tests.api.wire import Line, connected, eventually, parse_answer, request
 from tests.simulated_hub import Fault, SimulatedHub, blob
 from tests.simulated_hub.faults import Kind
 
@@ -110,6 +111,36 @@ async def cut_off(site: Site, paths: list[str]) -> None:
         await line.broken()
 
 
+async def test_who_leaves_a_little_is_cut_off_too(tmp_path: Path, hub: SimulatedHub) -> None:
+    """Less than what a transport would hold without another word."""
+    manifest = b'{"schemaVersion":2,"manifests":[],"annotations":{"a":"%s"}}' % (b"x" * 20_000)
+    hub.push_manifest(NAME, "wide", manifest, "application/vnd.oci.image.index.v1+json")
+    async with (
+        running_site(tmp_path, hub, IMPATIENT) as site,
+        connected(site.port, receive_buffer=4096) as line,
+    ):
+        line.stop_reading()
+        while not waiting_for(line):
+            asked = len(site.mirror.lines) + 1
+            line.writer.write(request(manifest_path("wide")))
+            await eventually(
+                lambda asked=asked: len(site.mirror.lines) >= asked or waiting_for(line) > 0
+            )
+        assert waiting_for(line) <= 2 * len(manifest)
+        async with asyncio.timeout(20):
+            await line.broken()
+
+
+def waiting_for(line: Line) -> int:
+    """Bytes that the server keeps for it, because the kernel takes no more."""
+    address = line.writer.get_extra_info("sockname")
+    return sum(
+        each.get_write_buffer_size()
+        for each in gc.get_objects()
+        if isinstance(each, asyncio.Transport) and each.get_extra_info("peername") == address
+    )
+
+
 async def test_who_takes_its_time_is_not_cut_off(tmp_path: Path, hub: SimulatedHub) -> None:
     """It takes longer than the deadline altogether, but never nothing for so long."""
     async with running_site(tmp_path, hub, {"MIRROR__TIMEOUTS__WRITE": "1s"}) as site:
@@ -125,6 +156,21 @@ async def test_who_takes_its_time_is_not_cut_off(tmp_path: Path, hub: SimulatedH
                 await asyncio.sleep(0.01)
         assert content == LARGE
         assert loop.time() - begun > 1.0
+
+
+async def test_who_is_slow_is_not_cut_off(tmp_path: Path, hub: SimulatedHub) -> None:
+    """It takes something all the time, as over a bad line, and little within the deadline."""
+    async with running_site(tmp_path, hub, IMPATIENT) as site:
+        content = blob("slowly", 2_400_000)
+        path = await hold(site, content)
+        async with connected(site.port, receive_buffer=65536) as line:
+            await line.send(request(path))
+            assert b"200 OK" in await line.reader.readuntil(b"\r\n\r\n")
+            received = b""
+            while len(received) < len(content):
+                received += await line.reader.readexactly(40_000)
+                await asyncio.sleep(0.07)
+        assert received == content
 
 
 def resident() -> int:
