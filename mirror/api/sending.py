@@ -139,16 +139,21 @@ async def _patience(request: web.Request, seconds: float) -> AsyncIterator[None]
     """Raises TimeoutError once the client has taken next to nothing for so long."""
     loop = asyncio.get_running_loop()
     taken = _acknowledged(request)
+    timer: asyncio.TimerHandle
+
+    def wait() -> None:
+        nonlocal timer
+        timer = loop.call_later(seconds, look)
 
     def look() -> None:
-        nonlocal taken, timer
+        nonlocal taken
         before, taken = taken, _acknowledged(request)
-        if taken - before < LEAST_PROGRESS:
-            deadline.reschedule(loop.time())
+        if taken - before >= LEAST_PROGRESS:
+            wait()
         else:
-            timer = loop.call_later(seconds, look)
+            deadline.reschedule(loop.time())
 
-    timer = loop.call_later(seconds, look)
+    wait()
     try:
         async with asyncio.timeout(None) as deadline:
             yield
