@@ -257,8 +257,13 @@ class Fill:
             log.warning("%s could not be quarantined: %s", self.digest, error)
 
     async def _distrust(self, error: UpstreamError) -> None:
-        """Begin at the first byte next time when the upstream contradicted itself."""
-        if isinstance(error, UpstreamInvalid) and self._ingest is not None:
+        """Begin at the first byte next time when the upstream contradicted itself.
+
+        Of what never began nothing is left either: anybody can ask for any number of digests.
+        """
+        if self._ingest is None:
+            return
+        if isinstance(error, UpstreamInvalid) or self._ingest.offset == 0:
             with contextlib.suppress(StorageError):
                 await self._ingest.abort()
 

@@ -108,6 +108,23 @@ async def test_a_file_of_another_length_is_set_aside_and_fetched_again(
     await bench.close()
 
 
+@pytest.mark.parametrize("is_announced", [True, False])
+async def test_a_file_of_another_length_is_not_served_in_another_repository_either(
+    tmp_path: Path, hub_upstream: ScriptedUpstream, layer: Digest, *, is_announced: bool
+) -> None:
+    bench = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
+    await pulled(bench)
+    rewrite(tmp_path, layer, LAYER[:-1])
+    hub_upstream.put_blob(str(REDIS.name), layer, LAYER)
+    if is_announced:
+        await hold_manifest(bench, REDIS, IMAGE)
+    assert await fetch(bench.blobs, TO_REDIS, layer) == LAYER
+    await fills_ended()
+    assert hub_upstream.count("blob") == 2
+    assert bench.statistics.total("quarantined") == 1
+    await bench.close()
+
+
 async def test_a_damaged_file_is_not_served_even_when_nobody_can_give_another(
     tmp_path: Path, hub_upstream: ScriptedUpstream, layer: Digest
 ) -> None:

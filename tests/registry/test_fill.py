@@ -7,7 +7,12 @@ import pytest
 
 from mirror.oci.digest import Digest, digest_of
 from mirror.oci.errors import BlobUnknown, OCIError, TooManyRequests
-from mirror.ports.upstream import UpstreamThrottled, UpstreamUnreachable
+from mirror.ports.upstream import (
+    UpstreamDenied,
+    UpstreamError,
+    UpstreamThrottled,
+    UpstreamUnreachable,
+)
 from mirror.registry.follow import FillFailed
 from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Result
@@ -138,6 +143,20 @@ async def test_an_upstream_in_trouble_is_told_as_the_client_needs_it(
     assert bench.pauses == [], "whom the upstream does not answer at all is not kept waiting"
     hub_upstream.trouble.clear()
     assert await fetch(bench.blobs, route, DIGEST) == LAYER
+
+
+@pytest.mark.parametrize("error", [UpstreamThrottled("no"), UpstreamDenied("no")], ids=repr)
+async def test_what_never_began_leaves_nothing_behind(
+    tmp_path: Path, hub_upstream: ScriptedUpstream, error: UpstreamError
+) -> None:
+    """Anybody can ask for any number of digests."""
+    bench = set_up(disk_ground(tmp_path), {HUB: hub_upstream})
+    hub_upstream.trouble["blob"] = error
+    for number in range(3):
+        with pytest.raises(BlobUnknown, match="no"):
+            await bench.blobs.get(MIRROR, digest_of(b"%d" % number))
+    await fills_ended()
+    assert names_in(tmp_path / "ingest") == []
 
 
 async def test_what_is_being_downloaded_is_known(
