@@ -4,6 +4,7 @@ The bytes of a manifest are its identity, so nothing here ever writes one.
 https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from msgspec import Raw
@@ -85,8 +86,8 @@ class References:
     """What a manifest needs.
 
     ``manifests`` are the children of an index. ``blobs`` are the config, then the layers, without
-    foreign layers, which clients get elsewhere. ``subject`` is what the manifest is about; it
-    need not exist.
+    foreign layers, which clients get elsewhere; of an index, what it lists that is no manifest.
+    ``subject`` is what the manifest is about; it need not exist.
     """
 
     manifests: tuple[Descriptor, ...]
@@ -201,15 +202,25 @@ def _check_schema_version(document: Document, media_type: str) -> None:
 def _read_references(media_type: str, document: Document, *, strict: bool) -> References:
     subject = _read_one("subject", document.subject, strict=strict)
     if types.is_index(media_type):
-        return References(_read_many("manifests", document.manifests, strict=strict), (), subject)
+        listed = _read_many("manifests", document.manifests, strict=strict)
+        children = tuple(part for part in listed if _is_child(part))
+        return References(children, _held(part for part in listed if not _is_child(part)), subject)
     if media_type == types.OCI_ARTIFACT_MANIFEST:
         blobs = _read_many("blobs", document.blobs, strict=strict)
     else:
         config = _read_one("config", document.config, strict=strict)
         layers = _read_many("layers", document.layers, strict=strict)
         blobs = (config, *layers) if config else layers
-    held = tuple(blob for blob in blobs if not types.is_foreign_layer(blob.media_type))
-    return References((), held, subject)
+    return References((), _held(blobs), subject)
+
+
+def _is_child(listed: Descriptor) -> bool:
+    """Whether it is a manifest. BuildKit lists the layers of a build cache in an index."""
+    return not listed.media_type or types.is_manifest(types.bare(listed.media_type))
+
+
+def _held(blobs: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    return tuple(blob for blob in blobs if not types.is_foreign_layer(blob.media_type))
 
 
 def _read_one(place: str, part: Raw, *, strict: bool) -> Descriptor | None:

@@ -59,6 +59,25 @@ class TestReferences:
             subject=None,
         )
 
+    @pytest.mark.parametrize("media_type", [types.OCI_INDEX, types.DOCKER_LIST])
+    def test_what_an_index_lists_and_is_no_manifest_is_a_blob(self, media_type: str) -> None:
+        """So BuildKit keeps a build cache: its layers, and what it knows of them."""
+        known = descriptor(b"cache", "application/vnd.buildkit.cacheconfig.v0")
+        nested = descriptor(b"nested", types.OCI_INDEX)
+        foreign = descriptor(b"foreign", types.OCI_FOREIGN_LAYER)
+        listed = [LAYER, CHILD, foreign, nested, known]
+        index = manifest(media_type, BARE_INDEX | {"manifests": listed})
+
+        found = check_references(index)
+
+        assert found == parse_references(index)
+        assert [each.digest for each in found.manifests] == [
+            *(digest_of(b"child"), digest_of(b"nested"))
+        ]
+        assert [each.digest for each in found.blobs] == [
+            *(digest_of(b"layer"), digest_of(b"cache"))
+        ]
+
     @pytest.mark.parametrize("media_type", [types.OCI_MANIFEST, types.OCI_INDEX])
     def test_a_subject_is_no_child(self, media_type: str) -> None:
         document = (IMAGE if media_type == types.OCI_MANIFEST else INDEX) | {"subject": SUBJECT}

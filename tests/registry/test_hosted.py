@@ -1,14 +1,20 @@
 """Manifests that are pushed: what is taken, what is refused, and with which words."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from mirror.oci.digest import digest_of, parse_digest
-from mirror.oci.errors import DigestInvalid, ManifestInvalid, OCIError, Unavailable
-from mirror.oci.media_type import DOCKER_FOREIGN_LAYER_GZIP, OCI_ARTIFACT_MANIFEST, OCI_MANIFEST
+from mirror.oci.errors import Denied, DigestInvalid, ManifestInvalid, OCIError, Unavailable
+from mirror.oci.media_type import (
+    DOCKER_FOREIGN_LAYER_GZIP,
+    OCI_ARTIFACT_MANIFEST,
+    OCI_LAYER_GZIP,
+    OCI_MANIFEST,
+)
 from mirror.oci.reference import RepositoryName, Tag
 from mirror.ports.repository import Repository
 from mirror.registry.hosted import ContentMissing, PushedManifest
@@ -24,7 +30,7 @@ from tests.registry.hosting_bench import (
 )
 from tests.registry.workbench import memory_ground
 from tests.simulated_hub import blob, make_image, make_index
-from tests.simulated_hub.content import OCI, Image, encoded, make_artifact
+from tests.simulated_hub.content import OCI, Image, descriptor, encoded, make_artifact
 
 
 @pytest.fixture
@@ -62,6 +68,28 @@ async def test_every_kind_is_taken(house: House, *, docker: bool) -> None:
 
     for tag in ("image", "index", "none", "empty"):
         assert await pulled(house, tag) is not None
+
+
+@pytest.mark.parametrize("docker", [False, True])
+async def test_a_build_cache_is_taken(house: House, *, docker: bool) -> None:
+    """BuildKit lists layers in an index; they are blobs, and are needed as such."""
+    parts = {OCI_LAYER_GZIP: b"a layer", "application/vnd.buildkit.cacheconfig.v0": b"{}"}
+    listed = [descriptor(content, media_type) for media_type, content in parts.items()]
+    cache = make_index([], docker=docker)
+    content = encoded({**json.loads(cache.content), "manifests": listed})
+    pushed = PushedManifest(TEAM, LATEST, content, cache.media_type)
+
+    with pytest.raises(ContentMissing) as missing:
+        await house.hosting.hosted.push(pushed)
+    assert [error.message.split()[0] for error in missing.value.errors] == ["blob", "blob"]
+
+    blobs = {str(each["digest"]): part for each, part in zip(listed, parts.values(), strict=True)}
+    await house.put_blobs(TEAM, blobs)
+    await house.hosting.hosted.push(pushed)
+    assert await pulled(house) == content
+    for needed in blobs:
+        with pytest.raises(Denied, match="is needed by"):
+            await house.hosting.hosted.delete_blob(TEAM, parse_digest(needed))
 
 
 async def test_an_artifact_of_the_abandoned_kind_is_taken(house: House) -> None:
