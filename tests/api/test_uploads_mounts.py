@@ -1,11 +1,12 @@
 """Mounting a blob from another repository: where it may be pulled, and else never an error."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 
 from mirror.oci.digest import digest_of, parse_digest
+from mirror.ports.access import Action, Identity
 from mirror.registry.glob import Glob
 from mirror.registry.routing import Router, UpstreamRule
 from tests.api.services import make_mirror, repository
@@ -140,3 +141,25 @@ async def test_a_repository_that_is_kept_out_lends_nothing() -> None:
         for source in ("library/nginx", "docker.io/library/nginx", "nginx"):
             assert await is_begun_instead(server, await mount(server, LAYER_DIGEST, source))
         assert await is_begun_instead(server, await mount(server, LAYER_DIGEST))
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOnly:
+    """An access policy by which everybody may push and nobody may pull."""
+
+    def allows(self, _identity: Identity, action: Action) -> bool:
+        return action is not Action.PULL
+
+    def advice(self, _identity: Identity, _action: Action) -> str:
+        return "nothing would allow it"
+
+
+async def test_who_may_not_pull_is_lent_nothing() -> None:
+    mirror = make_mirror()
+    mirror.services = replace(mirror.services, access=WriteOnly())
+    await mirror.hold(repository("docker.io/library/nginx"), "1", NGINX)
+    async with uploading_to(mirror) as server:
+        await server.push(CONTENT, "team/x/app")
+        for source in (("team/x/app",), ("library/nginx",), ()):
+            for digest in (DIGEST, LAYER_DIGEST):
+                assert await is_begun_instead(server, await mount(server, digest, *source))
