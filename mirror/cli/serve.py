@@ -7,6 +7,7 @@ from mirror.app import ServeError, serve
 from mirror.cli.failure import Failure, Misconfigured
 from mirror.cli.options import find_config
 from mirror.config import ConfigError, load_config
+from mirror.descriptors import allow_many_descriptors
 
 
 def run_server(path: Path | None) -> int:
@@ -15,6 +16,7 @@ def run_server(path: Path | None) -> int:
         config = load_config(find_config(path), os.environ)
     except ConfigError as error:
         raise Misconfigured([str(problem) for problem in error.problems]) from error
+    allow_many_descriptors()
     try:
         return serve(config)
     except ServeError as error:

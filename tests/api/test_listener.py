@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mirror.api.listener import Listener, ListenError
+from mirror.descriptors import ENOUGH
 from tests.api.services import make_mirror
 from tests.api.serving import serving
 from tests.api.site import BLOB, INDEX, LAYER, NAME, TAGGED
@@ -128,9 +129,10 @@ class Program:
 
 
 @asynccontextmanager
-async def running(data: Path, hub: SimulatedHub) -> AsyncIterator[Program]:
+async def running(data: Path, hub: SimulatedHub, *before: str) -> AsyncIterator[Program]:
+    """``before`` is what starts the command."""
     environ = settings(hub, {"MIRROR__DATA": str(data), "MIRROR__LOG__FORMAT": "json"})
-    command = (sys.executable, "-m", "mirror", "serve")
+    command = (*before, sys.executable, "-m", "mirror", "serve")
     process = await asyncio.create_subprocess_exec(
         *command, env=environ, stderr=asyncio.subprocess.PIPE
     )
@@ -164,6 +166,15 @@ async def test_running_out_of_descriptors_is_survived(tmp_path: Path, hub: Simul
             assert (await later.ask(request(BLOB))).body == LAYER
     assert program.output.count(FULL) < 30
     assert b"Traceback" not in program.output
+
+
+async def test_as_many_descriptors_as_the_system_allows(tmp_path: Path, hub: SimulatedHub) -> None:
+    """Most are started with 1024, of which each client may take two."""
+    with_few = ("/bin/sh", "-c", 'ulimit -Sn 200; exec "$@"', "sh")
+    async with running(tmp_path / "data", hub, *with_few) as program:
+        await program.logged(LISTENS.pattern)
+        soft, hard = resource.prlimit(program.process.pid, resource.RLIMIT_NOFILE)
+    assert soft in (hard, ENOUGH)
 
 
 async def pull(line: Line) -> None:
