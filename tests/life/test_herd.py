@@ -84,6 +84,7 @@ async def test_the_first_one_leaves(tmp_path: Path, hub: SimulatedHub) -> None:
             await first.content.readexactly(100_000)
             following = asyncio.gather(*(follow(client, mirror.url + path) for _ in range(50)))
             await begun.wait()
+            await hub.wait_for(lambda: hub.stalled == 1)
             first.close()
         hub.release()
         await mirror.logged(1)
