@@ -8,7 +8,7 @@ import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from cachetools import TTLCache
@@ -107,18 +107,20 @@ class Blobs:
         route = upstream_route(route)
         repository = route.repository
         try:
-            here = await self._filled(repository, digest) or await self._held(repository, digest)
-            size = await self._told(repository, digest) if here is None else here.size
+            found = (
+                await self._filled(repository, digest)
+                or await self._held(repository, digest)
+                or await self._told(repository, digest)
+            )
         except FillFailed as failed:
             raise refuse("blob", route.approach, failed.error) from failed
         except UpstreamError as error:
             raise refuse("blob", route.approach, error) from error
-        if here is not None and here.blob is not None:
-            here.blob.close()
-        if size is None:
+        if found is None:
             raise BlobUnknown(detail={"digest": str(digest)})
-        handling = Handling(Result.MISS, stored=False) if here is None else here.handling
-        return BlobAnswer(repository, digest, size, None, handling)
+        if found.blob is not None:
+            found.blob.close()
+        return replace(found, blob=None)
 
     def filling(self) -> frozenset[Digest]:
         """What is being downloaded now."""
@@ -224,15 +226,17 @@ class Blobs:
         except StorageError as error:
             log.warning("%s could not be quarantined: %s", record.digest, error)
 
-    async def _told(self, repository: Repository, digest: Digest) -> int | None:
-        """The size the upstream tells, or told a moment ago. Nothing is served on the strength of
-        it: what it no longer has, a download would not find.
+    async def _told(self, repository: Repository, digest: Digest) -> BlobAnswer | None:
+        """What the upstream tells, or told a moment ago. Nothing is served on the strength of it:
+        what it no longer has, a download would not find.
         """
-        key = repository, digest
+        key, handling = (repository, digest), HIT
         lately = self._lately.get(key)
         if lately is None:
             lately = self._lately[key] = (await self._measure(repository, digest),)
-        return lately[0]
+            handling = Handling(Result.MISS, stored=False)
+        (size,) = lately
+        return None if size is None else BlobAnswer(repository, digest, size, None, handling)
 
     async def _measure(self, repository: Repository, digest: Digest) -> int | None:
         """The size the upstream tells, asked once for all who want to know just now."""

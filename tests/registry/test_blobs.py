@@ -9,7 +9,8 @@ from mirror.oci.digest import Digest, digest_of, parse_digest
 from mirror.oci.errors import BlobUnknown, OCIError, Unavailable
 from mirror.ports.metadata import Use
 from mirror.ports.repository import Repository
-from mirror.registry.blobs import LATELY
+from mirror.registry.answer import Handling
+from mirror.registry.blobs import HIT, LATELY
 from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Result
 from tests.registry.one_layer import DIGEST, DOWN, IMAGE, LAYER, hold_manifest, pulled
@@ -82,8 +83,9 @@ async def test_a_herd_of_heads_is_one_question(
 async def test_what_a_head_was_told_is_believed_for_a_moment(
     bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
 ) -> None:
-    for _ in range(3):
-        assert (await bench.blobs.head(MIRROR, layer)).size == len(LAYER)
+    for handling in (Handling(Result.MISS, stored=False), HIT, HIT):
+        answer = await bench.blobs.head(MIRROR, layer)
+        assert (answer.size, answer.handling) == (len(LAYER), handling)
         with pytest.raises(BlobUnknown):
             await bench.blobs.head(MIRROR, NEW_DIGEST)
         with pytest.raises(BlobUnknown):
