@@ -3,15 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 
 from mirror.oci.reference import RepositoryName, Tag
 from mirror.registry.glob import Glob
-
-
-class Verdict(Enum):
-    SERVE = "serve"
-    REVALIDATE = "revalidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +38,3 @@ def remaining(confirmed_at: datetime, lifetime: timedelta, now: datetime) -> tim
     if age < timedelta(0):
         return timedelta(0)
     return max(lifetime - age, timedelta(0))
-
-
-def judge(confirmed_at: datetime, lifetime: timedelta, now: datetime) -> Verdict:
-    left = remaining(confirmed_at, lifetime, now)
-    return Verdict.SERVE if left > timedelta(0) else Verdict.REVALIDATE

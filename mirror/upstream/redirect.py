@@ -31,11 +31,6 @@ class Answer:
     def status(self) -> int:
         return self.response.status
 
-    @property
-    def is_redirect(self) -> bool:
-        """Only where it was not to be followed."""
-        return self.status in _REDIRECTS
-
     def header(self, name: str) -> str | None:
         return self.response.headers.get(name)
 
