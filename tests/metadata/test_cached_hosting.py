@@ -154,6 +154,13 @@ async def test_collected_links_are_forgotten_in_hosted_repositories_alone(
     assert cached.peek_blob(NGINX, digest("a")) == blob(layer("a"))
 
 
+async def test_where_no_link_went_none_is_forgotten(cached: CachedMetadata) -> None:
+    """Looking for them takes many calls, most of which find none."""
+    assert await collect_links(cached, at(9)) == 0
+
+    assert cached.peek_blob(APP, digest("a")) == blob(layer("a"))
+
+
 CHANGES: dict[str, Change] = {
     "unlinked": lambda cached: cached.unlink_blob(APP, digest("b")),
     "collected": lambda cached: cached.collect_blobs([digest("b")], at(9)),
