@@ -7,6 +7,7 @@ import pytest
 
 from mirror.oci.digest import Digest
 from mirror.oci.errors import BlobUnknown, Unavailable
+from mirror.ports.metadata import BlobRecord
 from mirror.registry.statistics import Result
 from tests.registry.one_layer import DOWN, LAYER, SIZE, asking, filling, pulled
 from tests.registry.reading import fetch
@@ -17,6 +18,7 @@ from tests.registry.workbench import (
     HUB,
     MIRROR,
     NAME,
+    NGINX,
     Ground,
     Workbench,
     fills_ended,
@@ -55,6 +57,28 @@ async def test_between_its_file_and_its_row_a_blob_is_asked_for_no_more(
     finally:
         recorded.set()
     await fills_ended()
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_what_arrives_while_facts_are_looked_up_is_not_downloaded(
+    bench: Workbench,
+    facts: TroubledFacts,
+    hub_upstream: ScriptedUpstream,
+    layer: Digest,
+    *,
+    is_known: bool,
+) -> None:
+    """It was not there a moment ago."""
+
+    async def arrive() -> None:
+        facts.before_linked_size = TroubledFacts().before_linked_size
+        await bench.store.put(layer, LAYER)
+        if is_known:
+            await bench.facts.put_blob(NGINX, BlobRecord(layer, SIZE), bench.clock.now())
+
+    facts.before_linked_size = arrive
+    assert await fetch(bench.blobs, MIRROR, layer) == LAYER
+    assert hub_upstream.count("blob") == 0
 
 
 async def test_a_head_during_the_download_is_no_question_of_its_own(

@@ -43,6 +43,7 @@ class TroubledFacts(CachedMetadata):
         self.before_evict: Hook = _nothing
         self.before_deleting_blobs: Hook = _nothing
         self.before_put_blob: Hook = _nothing
+        self.before_linked_size: Hook = _nothing
         self.during_writes: Hook = _nothing
         self.during_totals: Hook = _nothing
         self.evictions: list[tuple[int, int]] = []
@@ -77,6 +78,10 @@ class TroubledFacts(CachedMetadata):
         self._check("put_blob")
         await self.before_put_blob()
         await super().put_blob(repository, blob, stored_at)
+
+    async def linked_size(self, repository: Repository, digest: Digest) -> int | None:
+        await self.before_linked_size()
+        return await super().linked_size(repository, digest)
 
     async def record_uses(self, uses: Mapping[Use, datetime]) -> None:
         self._check("record_uses")
