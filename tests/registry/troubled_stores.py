@@ -25,7 +25,7 @@ from mirror.ports.metadata import (
     Use,
 )
 from mirror.ports.repository import Repository
-from mirror.storage.memory import MemoryBlobStore
+from mirror.storage.memory import MemoryBlobStore, OpenBytes
 
 Hook = Callable[[], Awaitable[None]]
 
@@ -129,7 +129,7 @@ class TroubledStore(MemoryBlobStore):
         self._check("space")
         return super().space() if self.free is None else Space(self.free, 1 << 50)
 
-    def open(self, digest: Digest) -> OpenBlob | None:
+    def open(self, digest: Digest) -> OpenBytes | None:
         self._check("open")
         return super().open(digest)
 
