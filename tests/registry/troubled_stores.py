@@ -9,7 +9,6 @@ from mirror.oci.digest import Digest, digest_of
 from mirror.oci.manifest import Descriptor, References
 from mirror.ports.blobs import (
     DigestMismatch,
-    OpenBlob,
     Space,
     StorageBusy,
     StorageError,
