@@ -4,6 +4,7 @@ What the parts mean is told by ``mirror.oci.manifest``.
 """
 
 import json
+from collections.abc import Mapping
 from typing import Annotated
 
 import msgspec
@@ -75,6 +76,7 @@ _GUARDED = {
         *("layers", "blobs", "subject", "fsLayers"),
     )
 }
+_GUARDED_IN_DESCRIPTORS = {name.casefold(): name for name in ("mediaType", "digest", "size")}
 
 
 def is_present(part: Raw) -> bool:
@@ -105,7 +107,7 @@ def require_document(content: bytes) -> Document:
     document = parse_document(content)
     if document is None:
         raise ManifestInvalid("manifest is not a JSON object as the specification describes it")
-    _check_keys(content)
+    _check_keys(content, _GUARDED)
     return document
 
 
@@ -127,16 +129,28 @@ def parse_descriptor(part: Raw) -> WireDescriptor | None:
         return None
 
 
+def require_descriptor(part: Raw) -> WireDescriptor:
+    """As ``parse_descriptor``, for one that every reader must understand in the same way.
+
+    Raises ``ManifestInvalid``, also for keys that are repeated or differ in case only.
+    """
+    descriptor = parse_descriptor(part)
+    if descriptor is None:
+        raise ManifestInvalid("needs a mediaType, a digest and a size that is not negative")
+    _check_keys(bytes(part), _GUARDED_IN_DESCRIPTORS)
+    return descriptor
+
+
 def _is_bounded(content: bytes) -> bool:
     if len(content) > MANIFEST_LIMIT:
         return False
     return content.count(b",") + content.count(b"[") + content.count(b"{") <= _MOST_TOKENS
 
 
-def _check_keys(content: bytes) -> None:
+def _check_keys(content: bytes, guarded: Mapping[str, str]) -> None:
     seen: set[str] = set()
     for key in _read_keys(content):
-        name = _GUARDED.get(key.casefold())
+        name = guarded.get(key.casefold())
         if name is None:
             continue
         if key != name:
@@ -147,7 +161,7 @@ def _check_keys(content: bytes) -> None:
 
 
 def _read_keys(content: bytes) -> list[str]:
-    """The top-level keys with their repetitions, of which typed parsing shows only the last."""
+    """The outermost keys with their repetitions, of which typed parsing shows only the last."""
     try:
         keys: list[str] = json.loads(
             content.decode(),

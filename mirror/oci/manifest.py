@@ -14,11 +14,13 @@ from mirror.oci.digest import Digest, parse_digest
 from mirror.oci.document import (
     MANIFEST_LIMIT,
     Document,
+    WireDescriptor,
     WirePlatform,
     is_present,
     parse_descriptor,
     parse_document,
     parse_list,
+    require_descriptor,
     require_document,
 )
 from mirror.oci.errors import DigestInvalid, ManifestInvalid, quoted
@@ -243,17 +245,15 @@ def _read_many(place: str, part: Raw, *, strict: bool) -> tuple[Descriptor, ...]
 def _read_descriptor(place: str, part: Raw, *, strict: bool) -> Descriptor | None:
     """None for a malformed one, where it may be left out."""
     try:
-        return _require_descriptor(part, typed=strict)
+        wire = require_descriptor(part) if strict else parse_descriptor(part)
+        return None if wire is None else _describe(wire, typed=strict)
     except (DigestInvalid, ManifestInvalid) as error:
         if strict:
             raise ManifestInvalid(f"{place}: {error}") from error
         return None
 
 
-def _require_descriptor(part: Raw, *, typed: bool) -> Descriptor:
-    wire = parse_descriptor(part)
-    if wire is None:
-        raise ManifestInvalid("needs a mediaType, a digest and a size that is not negative")
+def _describe(wire: WireDescriptor, *, typed: bool) -> Descriptor:
     if not _is_plain(wire.media_type) or (typed and not wire.media_type):
         raise ManifestInvalid(f"{quoted(wire.media_type)} is not a media type")
     digest = parse_digest(wire.digest)

@@ -219,6 +219,27 @@ class TestReferences:
             with pytest.raises(ManifestInvalid):
                 check_references(about)
 
+    @pytest.mark.parametrize("key", ["digest", "Digest", "mediaType", "mediatype", "size", "SIZE"])
+    @pytest.mark.parametrize("place", ["config", "layers", "subject"])
+    def test_a_pushed_descriptor_means_one_thing_to_every_reader(
+        self, key: str, place: str
+    ) -> None:
+        again = json.dumps(LAYER)[:-1] + f', "{key}": {json.dumps(LAYER.get(key, "x"))}}}'
+        listed = f"[{again}]" if place == "layers" else again
+        written = json.dumps(IMAGE | {place: "?"}).replace('"?"', listed)
+        image = manifest(types.OCI_MANIFEST, written.encode())
+
+        with pytest.raises(ManifestInvalid, match=rf"^{place}.*: the key .*{key}"):
+            check_references(image)
+
+    def test_what_is_written_twice_elsewhere_is_nobodys_business(self) -> None:
+        named = '{"Digest": "a", "digest": "b", "digest": "c"}'
+        listed = json.dumps(LAYER | {"annotations": "?"}).replace('"?"', named)
+        written = json.dumps(IMAGE | {"config": "?", "annotations": "!"})
+        content = written.replace('"?"', listed).replace('"!"', named).encode()
+
+        assert len(check_references(manifest(types.OCI_MANIFEST, content)).blobs) == 2
+
     def test_a_type_may_be_missing_from_proxied_content_only(self) -> None:
         untyped = {"digest": LAYER["digest"], "size": 5}
         image = manifest(types.OCI_MANIFEST, IMAGE | {"layers": [untyped]})
