@@ -121,6 +121,17 @@ async def test_a_head_of_what_is_not_there(bench: Workbench) -> None:
         await bench.blobs.head(MIRROR, DIGEST)
 
 
+async def test_a_head_that_is_under_way_hears_that_the_server_stops(
+    bench: Workbench, hub_upstream: ScriptedUpstream, layer: Digest
+) -> None:
+    with hub_upstream.silent("head"):
+        head = asyncio.create_task(bench.blobs.head(MIRROR, layer))
+        await hub_upstream.until_asked("head")
+        await bench.blobs.close()
+        with pytest.raises(BlobUnknown, match="stopping"):
+            await asyncio.wait_for(head, 5)
+
+
 @pytest.mark.parametrize(("route", "error"), [(MIRROR, BlobUnknown), (DIRECT, Unavailable)])
 async def test_a_head_while_the_upstream_is_down(
     bench: Workbench, hub_upstream: ScriptedUpstream, route: Route, error: type[OCIError]
