@@ -17,6 +17,7 @@ from mirror.registry.routing import Approach, Route
 from mirror.registry.statistics import Result
 from tests.registry.moving_tag import NEW, OLD, asked, get, head, stale
 from tests.registry.scripted_upstream import ScriptedUpstream
+from tests.registry.troubled_stores import TroubledFacts
 from tests.registry.workbench import (
     HUB,
     LATEST,
@@ -51,6 +52,22 @@ async def test_a_herd_for_a_digest_is_one_get(
     gets = [bench.manifests.get(MIRROR, old.digest) for _ in range(300)]
     assert {answer.content for answer in await asyncio.gather(*gets)} == {old.content}
     assert asked(hub_upstream) == ["manifest"]
+
+
+async def test_what_arrives_while_facts_are_looked_up_costs_no_second_get(
+    ground: Ground, facts: TroubledFacts, hub_upstream: ScriptedUpstream, old: Manifest
+) -> None:
+    """Nobody asks for it any more when it is found that it was not here a moment ago."""
+    bench = set_up(Ground(ground.clock, ground.store, facts), {HUB: hub_upstream})
+
+    async def pull() -> None:
+        facts.after_get_manifest = TroubledFacts().after_get_manifest
+        await bench.manifests.get(MIRROR, old.digest)
+
+    facts.after_get_manifest = pull
+    assert (await bench.manifests.get(MIRROR, old.digest)).content == old.content
+    assert asked(hub_upstream) == ["manifest"]
+    await bench.close()
 
 
 async def test_a_digest_that_is_held_outlives_the_tag_and_the_repository(

@@ -42,6 +42,7 @@ class TroubledFacts(CachedMetadata):
         self.before_evict: Hook = _nothing
         self.before_deleting_blobs: Hook = _nothing
         self.before_put_blob: Hook = _nothing
+        self.after_get_manifest: Hook = _nothing
         self.before_linked_size: Hook = _nothing
         self.during_writes: Hook = _nothing
         self.during_totals: Hook = _nothing
@@ -62,6 +63,11 @@ class TroubledFacts(CachedMetadata):
             await self.before_deleting_blobs()
         self.evictions.append((len(manifests), len(blobs)))
         return await super().evict(manifests, blobs, unless_used_after)
+
+    async def get_manifest(self, repository: Repository, digest: Digest) -> Descriptor | None:
+        found = await super().get_manifest(repository, digest)
+        await self.after_get_manifest()
+        return found
 
     async def put_manifest(
         self,
